@@ -1,0 +1,45 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// A library target with its unit tests beside it under Tests/.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target] {
+    [
+        .target(name: name, dependencies: dependencies, swiftSettings: settings),
+        .testTarget(name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: settings),
+    ]
+}
+
+let package = Package(
+    name: "perdure",
+    products: [.executable(name: "perdure", targets: ["perdure"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .executableTarget(
+            name: "perdure",
+            dependencies: [
+                "GuestDefinition", "Linux", "Supervisor", "Systemd",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "SystemTests", dependencies: [], swiftSettings: settings),
+    ]
+        + library("Linux", ["CLinux"])
+        + library("Systemd", ["CSystemd", "Linux"])
+        + library("QMP", ["Linux"])
+        + library("GuestDefinition")
+        + library("Lifecycle")
+        + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd"]),
+    swiftLanguageModes: [.v6]
+)

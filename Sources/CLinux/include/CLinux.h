@@ -1,0 +1,1 @@
+int perdure_placeholder(void);
