@@ -1,1 +1,62 @@
-int perdure_placeholder(void);
+// Linux calls that Swift's Glibc module does not show. _GNU_SOURCE stays inside the .c files: in a public
+// header it clashes with other C modules. Each function returns -1 and sets errno on failure unless said otherwise.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// memfd.c
+enum { CLINUX_SEAL_SEAL = 1, CLINUX_SEAL_SHRINK = 2, CLINUX_SEAL_GROW = 4 };
+// Close-on-exec, sealable and executable-capable.
+int clinux_memfd_create(const char *name);
+int clinux_add_seals(int fd, int seals);
+int clinux_get_seals(int fd);
+// Gives the pages of [offset, offset+length) back; the file's size stays.
+int clinux_punch_hole(int fd, off_t offset, off_t length);
+// The first offset at or after `offset` that holds data; -1 with ENXIO where there is none.
+off_t clinux_seek_data(int fd, off_t offset);
+
+// pidfd.c
+int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_send_signal(int pidfd, int signal);
+// Waits for a child's end. *status as in waitpid(2). ECHILD where it is not our child.
+int clinux_pidfd_reap(int pidfd, int *status);
+int clinux_status_exited(int status);
+int clinux_status_exit_code(int status);
+int clinux_status_signal(int status);
+
+// socket.c
+int clinux_unix_pair(int ends[2]);
+// One message with at most 4 descriptors; never raises SIGPIPE. Returns the bytes sent.
+ssize_t clinux_send(int socket, const void *bytes, size_t count, const int *fds, size_t fd_count);
+// Received descriptors are close-on-exec; at most *fd_count are kept, the rest closed. Returns the bytes received.
+ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *fd_count);
+int clinux_unix_listen(const char *path, int mode);
+int clinux_unix_connect(const char *path);
+int clinux_accept(int listener);
+int clinux_peer_uid(int socket, uid_t *uid);
+
+// signalfd.c
+int clinux_block_signals(const int *signals, size_t count);
+int clinux_signalfd(const int *signals, size_t count);
+// The next signal's number, 0 where none is pending.
+int clinux_read_signal(int fd);
+
+// inotify.c
+// A non-blocking descriptor that becomes readable when the file is written.
+int clinux_watch_writes(const char *path);
+
+// spawn.c
+struct clinux_spawn {
+    const char *path;
+    char *const *argv;
+    char *const *envp;
+    int standard_output;      // becomes fds 1 and 2; fd 0 is /dev/null
+    const int *inherited;     // stay open under the same numbers; all others close
+    size_t inherited_count;
+};
+// Forks a child that waits at a gate before it executes. It ends by itself when the gate is closed unopened.
+// Returns its pid; *gate is the descriptor to open or close, *failure becomes readable with an errno (int) when
+// exec fails and at end-of-file when it has succeeded.
+pid_t clinux_spawn_gated(const struct clinux_spawn *request, int *gate, int *failure);
+int clinux_open_gate(int gate);

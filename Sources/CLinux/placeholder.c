@@ -1,1 +1,0 @@
-int perdure_placeholder(void) { return 0; }

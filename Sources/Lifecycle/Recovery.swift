@@ -1,0 +1,150 @@
+/// What a supervisor does with what it finds when it starts.
+public enum Recovery {
+    /// How far the previous supervisor had come, as the ledger says.
+    public enum Phase: String, CaseIterable, Codable, Sendable {
+        /// The guest has not executed an instruction yet.
+        case starting
+        case running
+        /// The guest's VM process is being stopped and its device state saved.
+        case saving
+        /// The device state is complete in `vmstate`, and being loaded into the next VM process.
+        case loading
+        /// The next VM process has become the guest's.
+        case committed
+        case saved
+        case waiting
+        case stopping
+    }
+
+    /// What one VM process is found to be doing.
+    public enum VMProcess: Equatable, Sendable, CaseIterable {
+        /// The ledger names none, or it has ended.
+        case absent
+        /// It lives and does not answer.
+        case silent
+        case running
+        /// It executes nothing, and can be continued.
+        case paused
+        /// It waits for device state.
+        case incoming
+        /// The guest has powered itself off.
+        case poweredOff
+    }
+
+    public enum Ledger: Equatable, Sendable {
+        case absent
+        case unreadable(reason: String)
+        case valid(Phase)
+    }
+
+    public struct Evidence: Equatable, Sendable {
+        public var ledger: Ledger
+        /// Other descriptors of the guest are in the store.
+        public var hasOtherDescriptors: Bool
+        /// RAM blocks that the ledger names and the store does not hold as it should, with the reason.
+        public var ramProblems: [String]
+        /// Whether `vmstate` holds as many bytes as the ledger says were saved.
+        public var hasCompleteState: Bool
+        /// The VM process that is the guest's by the ledger.
+        public var current: VMProcess
+        /// Scopes of the guest, with living processes, that the ledger does not name.
+        public var unknownScopes: [String]
+
+        public init(
+            ledger: Ledger = .absent,
+            hasOtherDescriptors: Bool = false,
+            ramProblems: [String] = [],
+            hasCompleteState: Bool = false,
+            current: VMProcess = .absent,
+            unknownScopes: [String] = []
+        ) {
+            self.ledger = ledger
+            self.hasOtherDescriptors = hasOtherDescriptors
+            self.ramProblems = ramProblems
+            self.hasCompleteState = hasCompleteState
+            self.current = current
+            self.unknownScopes = unknownScopes
+        }
+    }
+
+    public enum Decision: Equatable, Sendable {
+        case start
+        /// The guest runs; take care of it.
+        case adopt
+        case rollBack
+        case finishHandover
+        case remainSaved(hasVMProcess: Bool)
+        case remainWaiting
+        case continueStop
+        case conclude
+        case lost(reason: String)
+        case unclear(reason: String)
+    }
+
+    public static func decide(_ evidence: Evidence) -> Decision {
+        if let scope = evidence.unknownScopes.first {
+            return .unclear(
+                reason: "a VM process that the ledger does not know is alive in '\(scope)'; "
+                    + "if the guest can be given up, 'systemctl stop \(scope)' and restart this unit"
+            )
+        }
+        switch evidence.ledger {
+        case .absent:
+            if !evidence.hasOtherDescriptors { return .start }
+            return .unclear(reason: "the descriptor store holds parts of a guest, but no ledger that explains them")
+        case .unreadable(let reason): return .unclear(reason: "the ledger can't be read: \(reason)")
+        case .valid(let phase):
+            if let problem = evidence.ramProblems.first, phase != .starting { return .unclear(reason: problem) }
+            return decide(phase, evidence)
+        }
+    }
+
+    private static func decide(_ phase: Phase, _ evidence: Evidence) -> Decision {
+        switch (phase, evidence.current) {
+        // It never ran, so nothing is lost with it.
+        case (.starting, _): .start
+
+        case (.running, .running), (.running, .silent), (.running, .incoming): .adopt
+        // Started, and not continued before the supervisor's end; or paused by the guest's own doing.
+        case (.running, .paused): .rollBack
+        case (.running, .poweredOff), (.saving, .poweredOff), (.stopping, .poweredOff), (.committed, .poweredOff):
+            .conclude
+        case (.running, .absent): .lost(reason: "its VM process ended while no supervisor was there to see it")
+
+        case (.saving, .running), (.saving, .paused): .rollBack
+        case (.saving, .silent), (.loading, .silent):
+            .unclear(reason: "a handover was cut off, and the VM process that holds the guest does not answer")
+        case (.saving, .incoming), (.loading, .incoming):
+            .unclear(reason: "the ledger takes a VM process for the guest's that has never loaded it")
+        case (.saving, .absent): .lost(reason: "its VM process ended while its state was being saved")
+
+        // Saving is complete, so the old VM process can't be running; if it does, it is the guest all the same.
+        case (.loading, .running), (.loading, .paused): .rollBack
+        case (.loading, .poweredOff): .conclude
+        case (.loading, .absent):
+            evidence.hasCompleteState
+                ? .remainSaved(hasVMProcess: false)
+                : .lost(reason: "its VM process ended during a handover, and the saved state is not complete")
+
+        case (.committed, .running), (.committed, .paused): .finishHandover
+        case (.committed, .silent): .adopt
+        case (.committed, .incoming):
+            .unclear(reason: "the ledger says that the state was loaded; the VM process still waits for it")
+        case (.committed, .absent): .lost(reason: "its VM process ended right after a handover")
+
+        case (.saved, _) where !evidence.hasCompleteState, (.waiting, _) where !evidence.hasCompleteState:
+            .unclear(reason: "the guest was saved, but 'vmstate' does not hold the whole of it")
+        case (.saved, .running), (.waiting, .running):
+            .unclear(reason: "the guest was saved, but its VM process runs it")
+        case (.saved, .paused), (.saved, .silent): .remainSaved(hasVMProcess: true)
+        case (.saved, .absent), (.saved, .incoming), (.saved, .poweredOff): .remainSaved(hasVMProcess: false)
+        case (.waiting, .incoming): .remainWaiting
+        // A load that was cut off before its commit: the state is still there to be loaded again.
+        case (.waiting, .absent), (.waiting, .paused), (.waiting, .silent), (.waiting, .poweredOff):
+            .remainSaved(hasVMProcess: false)
+
+        case (.stopping, .absent): .conclude
+        case (.stopping, _): .continueStop
+        }
+    }
+}

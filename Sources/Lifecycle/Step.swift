@@ -1,0 +1,117 @@
+/// One step of an operation, carried out by the driver. The raw values are names that people see.
+public enum Step: String, CaseIterable, Sendable {
+    /// Read the guest's definition and everything it names.
+    case readDefinition = "read-definition"
+    /// Ask the QEMU program what it is and what it can do; pin what must be pinned.
+    case probeQEMU = "probe-qemu"
+    /// Create RAM, vmstate and ledger, and have them in the descriptor store.
+    case createMemory = "create-memory"
+    /// Start the next VM process in a scope of its own, paused.
+    case startVMProcess = "start-vm-process"
+    /// Shake hands with the next VM process and set it up.
+    case connect
+    /// Compare the next VM process with the one that runs the guest.
+    case compare
+    /// Have the disks' images on stable storage, so that the stop has little left to write.
+    case syncDisks = "sync-disks"
+    case recordSaving = "record-saving"
+    case stopGuest = "stop-guest"
+    case saveState = "save-state"
+    case recordSaved = "record-saved"
+    case recordLoading = "record-loading"
+    case loadState = "load-state"
+    /// From here on the next VM process is the guest's.
+    case recordCommit = "record-commit"
+    case recordWaiting = "record-waiting"
+    case recordRunning = "record-running"
+    case continueGuest = "continue-guest"
+    /// Kill and reap the VM process that has been replaced.
+    case retireVMProcess = "retire-vm-process"
+    /// Kill and reap the VM process that was to be the next.
+    case endNextVMProcess = "end-next-vm-process"
+    /// End the guest's VM process, which has nothing left to do.
+    case endVMProcess = "end-vm-process"
+    /// Give back the memory of the saved state.
+    case discardState = "discard-state"
+    case recordStopping = "record-stopping"
+    /// Press the guest's power button.
+    case powerDown = "power-down"
+    case awaitPowerOff = "await-power-off"
+    /// Take everything out of the descriptor store.
+    case emptyStore = "empty-store"
+    /// Note for the next supervisor that it was started by a restart.
+    case recordRestart = "record-restart"
+}
+
+/// What a supervisor does to a guest, as a list of steps.
+public enum Operation: String, CaseIterable, Sendable {
+    case start
+    /// Put another VM process in the running one's place.
+    case handover
+    case save
+    case exec
+    case load
+    /// Take a saved guest up again in the VM process that saved it.
+    case resume
+    /// A handover was cut off before its commit: go on in the old VM process.
+    case rollBack = "roll-back"
+    /// A handover was cut off after its commit: go on in the new VM process.
+    case finishHandover = "finish-handover"
+    case stop
+    /// The guest has powered itself off.
+    case conclude
+    /// The guest is lost.
+    case abandon
+    /// Make way for the next supervisor.
+    case leave
+
+    public var steps: [Step] {
+        switch self {
+        case .start:
+            [.readDefinition, .probeQEMU, .createMemory, .startVMProcess, .connect, .recordRunning, .continueGuest]
+        case .handover:
+            [
+                .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
+                .saveState, .recordLoading, .loadState, .recordCommit, .continueGuest, .retireVMProcess, .discardState,
+            ]
+        case .save: [.syncDisks, .recordSaving, .stopGuest, .saveState, .recordSaved]
+        case .exec:
+            [.readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .recordWaiting, .retireVMProcess]
+        case .load: [.loadState, .recordCommit, .continueGuest, .discardState]
+        case .resume, .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
+        case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
+        case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
+        case .conclude: [.endVMProcess, .emptyStore]
+        case .abandon: [.endNextVMProcess, .emptyStore]
+        case .leave: [.recordRestart]
+        }
+    }
+
+    /// What undoes the operation when `step` has failed.
+    public func undoing(_ step: Step) -> Undo {
+        switch (self, step) {
+        case (.start, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
+        // Nothing is worse off when the old VM process or the saved state stays a little longer.
+        case (_, .retireVMProcess), (_, .discardState): .goOn
+        case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),
+            (.handover, .compare), (.handover, .syncDisks):
+            .steps([.endNextVMProcess])
+        case (.handover, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
+        case (.save, .syncDisks): .steps([])
+        case (.save, _): .steps([.recordRunning, .continueGuest, .discardState])
+        case (.exec, _): .steps([.endNextVMProcess])
+        case (.load, _): .steps([.endVMProcess, .recordSaved])
+        // A guest that does not power off is ended all the same.
+        case (.stop, _), (.conclude, _), (.abandon, _), (.leave, _): .goOn
+        case (.resume, _), (.rollBack, _), (.finishHandover, _): .lose
+        }
+    }
+
+    public enum Undo: Equatable, Sendable {
+        /// The failure is reported and the operation goes on.
+        case goOn
+        case steps([Step])
+        /// Nothing can be undone: the guest is lost.
+        case lose
+    }
+}

@@ -1,0 +1,87 @@
+import CLinux
+import Glibc
+
+/// An open file descriptor, closed when the last reference to it goes. Always close-on-exec.
+public final class Descriptor: Sendable {
+    public let raw: Int32
+
+    /// Takes ownership of `raw`.
+    public init(owning raw: Int32) { self.raw = raw }
+
+    deinit { close(raw) }
+
+    /// Opens a file. `flags` as in open(2); O_CLOEXEC is added.
+    public static func open(_ path: String, _ flags: Int32) throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("open", on: path) { Glibc.open(path, flags | O_CLOEXEC) })
+    }
+
+    /// Another open file description of the same file, with its own offset and access mode.
+    public func reopened(_ flags: Int32) throws(SystemCallError) -> Descriptor {
+        try Descriptor.open("/proc/self/fd/\(raw)", flags)
+    }
+
+    public func setNonBlocking() throws(SystemCallError) {
+        let flags = try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_GETFL) }
+        try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_SETFL, flags | O_NONBLOCK) }
+    }
+
+    /// Device and inode: what identifies the file behind the descriptor.
+    public func identity() throws(SystemCallError) -> FileIdentity {
+        var status = stat()
+        try check("fstat", on: "fd \(raw)") { fstat(raw, &status) }
+        return FileIdentity(status)
+    }
+
+    /// Bytes.
+    public func size() throws(SystemCallError) -> UInt64 {
+        var status = stat()
+        try check("fstat", on: "fd \(raw)") { fstat(raw, &status) }
+        return UInt64(status.st_size)
+    }
+
+    /// Reads at most `count` bytes at `offset`; fewer at the end of the file.
+    public func read(at offset: UInt64, count: Int) throws(SystemCallError) -> [UInt8] {
+        var failure: SystemCallError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            while initialized < count {
+                let got = pread(raw, buffer.baseAddress! + initialized, count - initialized, off_t(offset) + initialized)
+                if got < 0 && errno == EINTR { continue }
+                if got < 0 { failure = SystemCallError("pread", on: "fd \(raw)") }
+                if got <= 0 { break }
+                initialized += got
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
+        var done = 0
+        while done < bytes.count {
+            let put = bytes.withUnsafeBytes { pwrite(raw, $0.baseAddress! + done, bytes.count - done, off_t(offset) + done) }
+            if put < 0 && errno == EINTR { continue }
+            if put <= 0 { throw SystemCallError("pwrite", on: "fd \(raw)") }
+            done += put
+        }
+    }
+}
+
+/// What stays the same for one file however it is opened, and differs once a package has replaced it.
+public struct FileIdentity: Hashable, Sendable, Codable {
+    public let device: UInt64
+    public let inode: UInt64
+    /// Nanoseconds since the epoch. Inode numbers are used again after a file has been replaced.
+    public let modified: Int64
+
+    init(_ status: stat) {
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+        modified = Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+    }
+
+    public static func of(path: String) throws(SystemCallError) -> FileIdentity {
+        var status = stat()
+        try check("stat", on: path) { stat(path, &status) }
+        return FileIdentity(status)
+    }
+}

@@ -1,0 +1,45 @@
+import CLinux
+import Glibc
+
+/// Files in memory (memfd_create(2)).
+public enum MemoryFile {
+    public enum Growth: Sendable {
+        /// Sealed: neither the size nor the seals can change.
+        case fixed
+        case allowed
+    }
+
+    /// A zeroed memory file of `size` bytes. Memory is taken when pages are first written.
+    public static func create(_ name: String, size: UInt64 = 0, growth: Growth) throws(SystemCallError) -> Descriptor {
+        let file = Descriptor(owning: try check("memfd_create", on: name) { clinux_memfd_create(name) })
+        try resize(file, to: size, name: name)
+        if growth == .fixed {
+            let seals = Int32(CLINUX_SEAL_GROW | CLINUX_SEAL_SHRINK | CLINUX_SEAL_SEAL)
+            try check("F_ADD_SEALS", on: name) { clinux_add_seals(file.raw, seals) }
+        }
+        return file
+    }
+
+    public static func resize(_ file: Descriptor, to size: UInt64, name: String) throws(SystemCallError) {
+        guard let length = off_t(exactly: size) else { throw SystemCallError("ftruncate", on: name, code: EFBIG) }
+        try check("ftruncate", on: name) { ftruncate(file.raw, length) }
+    }
+
+    /// Whether the file can neither grow nor shrink. False for what is no memory file.
+    public static func isSealed(_ file: Descriptor) -> Bool {
+        let wanted = Int32(CLINUX_SEAL_GROW | CLINUX_SEAL_SHRINK)
+        let seals = clinux_get_seals(file.raw)
+        return seals >= 0 && seals & wanted == wanted
+    }
+
+    /// Gives back the memory of the first `length` bytes; they read as zeros from then on.
+    public static func discard(_ file: Descriptor, first length: UInt64) throws(SystemCallError) {
+        try check("fallocate", on: "fd \(file.raw)") { clinux_punch_hole(file.raw, 0, off_t(length)) }
+    }
+
+    /// The first offset at or after `offset` that still holds data, nil where there is none.
+    public static func firstData(_ file: Descriptor, from offset: UInt64) -> UInt64? {
+        let found = clinux_seek_data(file.raw, off_t(offset))
+        return found < 0 ? nil : UInt64(found)
+    }
+}

@@ -1,0 +1,71 @@
+import CLinux
+import Glibc
+
+/// Stream sockets in the AF_UNIX domain. All are close-on-exec.
+public enum UnixSocket {
+    /// Two connected ends.
+    public static func pair() throws(SystemCallError) -> (Descriptor, Descriptor) {
+        var ends: [Int32] = [-1, -1]
+        try check("socketpair", on: "AF_UNIX") { clinux_unix_pair(&ends) }
+        return (Descriptor(owning: ends[0]), Descriptor(owning: ends[1]))
+    }
+
+    /// A non-blocking listener at `path` with the permissions `mode`; what was at the path before is replaced.
+    public static func listen(_ path: String, mode: Int32) throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("listen", on: path) { clinux_unix_listen(path, mode) })
+    }
+
+    public static func connect(_ path: String) throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("connect", on: path) { clinux_unix_connect(path) })
+    }
+
+    /// The next connection, non-blocking; nil where none waits.
+    public static func accept(_ listener: Descriptor) throws(SystemCallError) -> Descriptor? {
+        let accepted = clinux_accept(listener.raw)
+        if accepted >= 0 { return Descriptor(owning: accepted) }
+        if errno == EAGAIN || errno == ECONNABORTED || errno == EINTR { return nil }
+        throw SystemCallError("accept", on: "fd \(listener.raw)")
+    }
+
+    public static func peerUser(_ socket: Descriptor) throws(SystemCallError) -> UInt32 {
+        var uid: uid_t = 0
+        try check("SO_PEERCRED", on: "fd \(socket.raw)") { clinux_peer_uid(socket.raw, &uid) }
+        return uid
+    }
+
+    /// Sends what fits without blocking and returns how many bytes went; `attached` goes with the first.
+    public static func send(
+        _ bytes: ArraySlice<UInt8>,
+        attaching attached: [Descriptor] = [],
+        to socket: Descriptor
+    ) throws(SystemCallError) -> Int {
+        let raw = attached.map(\.raw)
+        let sent = bytes.withUnsafeBytes { clinux_send(socket.raw, $0.baseAddress, $0.count, raw, raw.count) }
+        if sent >= 0 { return sent }
+        if errno == EAGAIN { return 0 }
+        throw SystemCallError("sendmsg", on: "fd \(socket.raw)")
+    }
+
+    public enum Received: Sendable {
+        case bytes(ArraySlice<UInt8>, [Descriptor])
+        case nothingYet
+        case endOfStream
+    }
+
+    /// Receives at most `limit` bytes and 4 descriptors without blocking.
+    public static func receive(from socket: Descriptor, limit: Int = 65_536) throws(SystemCallError) -> Received {
+        var raw = [Int32](repeating: -1, count: 4)
+        var rawCount = raw.count
+        var got = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, initialized in
+            got = clinux_receive(socket.raw, buffer.baseAddress, limit, &raw, &rawCount)
+            initialized = max(got, 0)
+        }
+        if got < 0 {
+            if errno == EAGAIN { return .nothingYet }
+            throw SystemCallError("recvmsg", on: "fd \(socket.raw)")
+        }
+        let attached = raw.prefix(rawCount).map { Descriptor(owning: $0) }
+        return got == 0 ? .endOfStream : .bytes(bytes[...], attached)
+    }
+}

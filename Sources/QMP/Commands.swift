@@ -1,0 +1,184 @@
+/// The commands that Perdure uses, as in QEMU's QAPI schema. Members that it does not use are left out.
+
+public struct NegotiateCapabilities: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "qmp_capabilities"
+    public init() {}
+}
+
+public struct QueryVersion: QMPCommand {
+    public struct Reply: Decodable, Sendable {
+        public struct Numbers: Decodable, Sendable {
+            public let major: Int
+            public let minor: Int
+            public let micro: Int
+        }
+
+        public let qemu: Numbers
+        public let package: String
+    }
+
+    public static let name = "query-version"
+    public init() {}
+}
+
+public struct QueryStatus: QMPCommand {
+    public struct Reply: Decodable, Sendable {
+        public let status: RunState
+        public let running: Bool
+    }
+
+    public static let name = "query-status"
+    public init() {}
+}
+
+/// QEMU's RunState; what is not known by name is kept as it came.
+public struct RunState: RawRepresentable, Codable, Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+    public var description: String { rawValue }
+
+    public static let running = RunState(rawValue: "running")
+    public static let paused = RunState(rawValue: "paused")
+    public static let prelaunch = RunState(rawValue: "prelaunch")
+    public static let postmigrate = RunState(rawValue: "postmigrate")
+    public static let finishMigrate = RunState(rawValue: "finish-migrate")
+    public static let inmigrate = RunState(rawValue: "inmigrate")
+    public static let shutdown = RunState(rawValue: "shutdown")
+}
+
+public struct QueryMachines: QMPCommand {
+    public struct Machine: Decodable, Sendable {
+        public let name: String
+        public let alias: String?
+        public let deprecated: Bool?
+    }
+
+    public typealias Reply = [Machine]
+    public static let name = "query-machines"
+    public init() {}
+}
+
+public struct QueryCPUDefinitions: QMPCommand {
+    public struct Model: Decodable, Sendable {
+        public let name: String
+        public let aliasOf: String?
+
+        enum CodingKeys: String, CodingKey {
+            case name
+            case aliasOf = "alias-of"
+        }
+    }
+
+    public typealias Reply = [Model]
+    public static let name = "query-cpu-definitions"
+    public init() {}
+}
+
+public struct QuerySchema: QMPCommand {
+    /// One entity of the schema; which members are there depends on its kind.
+    public struct Entity: Decodable, Sendable {
+        public struct Member: Decodable, Sendable {
+            public let name: String
+        }
+
+        public let name: String
+        public let metaType: String
+        public let argType: String?
+        public let members: [Member]?
+
+        enum CodingKeys: String, CodingKey {
+            case name, members
+            case metaType = "meta-type"
+            case argType = "arg-type"
+        }
+    }
+
+    public typealias Reply = [Entity]
+    public static let name = "query-qmp-schema"
+    public init() {}
+}
+
+public struct Stop: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "stop"
+    public init() {}
+}
+
+public struct Continue: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "cont"
+    public init() {}
+}
+
+public struct SystemPowerdown: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "system_powerdown"
+    public init() {}
+}
+
+public struct Quit: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "quit"
+    public init() {}
+}
+
+public struct GetDescriptor: QMPCommand {
+    public struct Arguments: Encodable, Sendable {
+        let fdname: String
+    }
+
+    public typealias Reply = Empty
+    public static let name = "getfd"
+    public let arguments: Arguments
+
+    /// The descriptor passed along is known to QEMU by `name` until a command uses it.
+    public init(name: String) { arguments = Arguments(fdname: name) }
+}
+
+public struct AddDescriptor: QMPCommand {
+    public struct Arguments: Encodable, Sendable {
+        let fdsetID: Int
+
+        enum CodingKeys: String, CodingKey {
+            case fdsetID = "fdset-id"
+        }
+    }
+
+    public typealias Reply = Empty
+    public static let name = "add-fd"
+    public let arguments: Arguments
+
+    /// The descriptor passed along can be opened as `/dev/fdset/ID`.
+    public init(set: Int) { arguments = Arguments(fdsetID: set) }
+}
+
+public struct RemoveDescriptors: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "remove-fd"
+    public let arguments: AddDescriptor.Arguments
+
+    public init(set: Int) { arguments = AddDescriptor.Arguments(fdsetID: set) }
+}
+
+public struct QueryBlockStatistics: QMPCommand {
+    public struct Device: Decodable, Sendable {
+        public struct Counters: Decodable, Sendable {
+            public let readOperations: UInt64
+            public let writeOperations: UInt64
+            public let flushOperations: UInt64
+
+            enum CodingKeys: String, CodingKey {
+                case readOperations = "rd_operations"
+                case writeOperations = "wr_operations"
+                case flushOperations = "flush_operations"
+            }
+        }
+
+        public let stats: Counters
+    }
+
+    public typealias Reply = [Device]
+    public static let name = "query-blockstats"
+    public init() {}
+}

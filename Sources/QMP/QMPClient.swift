@@ -1,0 +1,214 @@
+import FoundationEssentials
+import Linux
+
+/// A client of one QEMU's monitor, over one end of a socket pair.
+///
+/// QEMU is not trusted: a line longer than `maximumLine`, or one that is no JSON object, ends the connection. When the
+/// connection ends every waiting command fails and `onDisconnect` is called once.
+public actor QMPClient {
+    /// The longest line that is read, in bytes. QEMU's schema, the longest known, has about 250 kB.
+    public static let maximumLine = 4 << 20
+
+    private nonisolated let loop: EventLoop
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    private struct Waiting {
+        let continuation: CheckedContinuation<[UInt8], any Error>
+        let timer: Timer
+        let command: String
+    }
+
+    private struct Expectation {
+        let matches: (QMPEvent) -> Bool
+        let fulfil: (Result<QMPEvent, any Error>) -> Void
+    }
+
+    private let socket: Descriptor
+    private let prefix: String
+    private let onEvent: @Sendable (QMPEvent) -> Void
+    private let onDisconnect: @Sendable (String) -> Void
+    private var watch: ReadWatch?
+    private var buffer: [UInt8] = []
+    private var scanned = 0
+    private var issued = 0
+    private var waiting: [String: Waiting] = [:]
+    private var expectations: [Int: Expectation] = [:]
+    private var ended: String?
+    /// Before the first reply, the rest of a line may come that another process had begun to read.
+    private var isSynchronized = false
+
+    /// - Parameters:
+    ///   - onEvent: called on `loop`, in the order of arrival.
+    ///   - onDisconnect: called on `loop` with the reason.
+    public init(
+        socket: Descriptor,
+        loop: EventLoop,
+        onEvent: @escaping @Sendable (QMPEvent) -> Void = { _ in },
+        onDisconnect: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
+        self.socket = socket
+        self.loop = loop
+        self.onEvent = onEvent
+        self.onDisconnect = onDisconnect
+        // Replies to a client that used this socket before must not be taken for ours.
+        prefix = String(UInt64.random(in: .min ... .max), radix: 36)
+    }
+
+    /// Begins to talk: to a QEMU that has just started, or to one that another client has left at any point.
+    public func negotiate(deadline: Duration) async throws {
+        watch = loop.whenReadable(socket) { [weak self] in self?.assumeIsolated { $0.readable() } }
+        do {
+            _ = try await execute(NegotiateCapabilities(), resynchronizing: true, deadline: deadline)
+        } catch QMPError.refused(_, let description) where description.contains("negotiation is already complete") {
+            return
+        }
+    }
+
+    /// Sends a command and returns QEMU's reply. `descriptor` goes along, for `getfd` and the like.
+    @discardableResult
+    public func execute<Command: QMPCommand>(
+        _ command: Command,
+        passing descriptor: Descriptor? = nil,
+        deadline: Duration
+    ) async throws -> Command.Reply {
+        try await execute(command, passing: descriptor, resynchronizing: false, deadline: deadline)
+    }
+
+    /// Sends a command and returns the first event that matches after it was sent.
+    public func execute<Command: QMPCommand>(
+        _ command: Command,
+        awaiting matches: @escaping @Sendable (QMPEvent) -> Bool,
+        deadline: Duration
+    ) async throws -> QMPEvent {
+        let key = issued
+        let (events, source) = AsyncThrowingStream.makeStream(of: QMPEvent.self)
+        expectations[key] = Expectation(matches: matches) { result in
+            source.yield(with: result.map { $0 })
+            source.finish()
+        }
+        defer { expectations[key] = nil }
+        let end = ContinuousClock.now + deadline
+        _ = try await execute(command, deadline: deadline)
+        let timer = loop.after(max(.zero, end - .now)) { [weak self] in
+            self?.assumeIsolated { $0.fulfil(key, .failure(QMPError.timedOut(command: Command.name, after: deadline))) }
+        }
+        defer { timer.cancel() }
+        for try await event in events { return event }
+        throw QMPError.disconnected(command: Command.name, reason: ended ?? "the command was cancelled")
+    }
+
+    /// Ends the connection; waiting commands fail.
+    public func close() { disconnect("the connection was closed", notify: false) }
+
+    private func execute<Command: QMPCommand>(
+        _ command: Command,
+        passing descriptor: Descriptor? = nil,
+        resynchronizing: Bool,
+        deadline: Duration
+    ) async throws -> Command.Reply {
+        if let ended { throw QMPError.disconnected(command: Command.name, reason: ended) }
+        issued += 1
+        let id = "\(prefix)-\(issued)"
+        var bytes = try [UInt8](JSONEncoder().encode(Request(execute: Command.name, arguments: command.arguments, id: id)))
+        bytes.append(UInt8(ascii: "\n"))
+        // A byte that no JSON text has makes QEMU's parser drop what it may hold of an unfinished command.
+        if resynchronizing { bytes.insert(0xFF, at: 0) }
+
+        let line: [UInt8] = try await withCheckedThrowingContinuation { continuation in
+            let timer = loop.after(deadline) { [weak self] in self?.assumeIsolated { $0.expire(id, deadline) } }
+            waiting[id] = Waiting(continuation: continuation, timer: timer, command: Command.name)
+            send(bytes, passing: descriptor)
+        }
+        do {
+            return try JSONDecoder().decode(Response<Command.Reply>.self, from: Data(line)).return
+        } catch {
+            throw QMPError.malformed(command: Command.name, detail: "\(error)")
+        }
+    }
+
+    private func send(_ bytes: [UInt8], passing descriptor: Descriptor?) {
+        do {
+            let sent = try UnixSocket.send(bytes[...], attaching: descriptor.map { [$0] } ?? [], to: socket)
+            // Commands are far smaller than a socket's buffer: QEMU has stopped reading long ago.
+            if sent < bytes.count { disconnect("QEMU does not read its monitor", notify: true) }
+        } catch {
+            disconnect("\(error)", notify: true)
+        }
+    }
+
+    private func expire(_ id: String, _ deadline: Duration) {
+        guard let entry = waiting.removeValue(forKey: id) else { return }
+        entry.continuation.resume(throwing: QMPError.timedOut(command: entry.command, after: deadline))
+    }
+
+    private func readable() {
+        while ended == nil {
+            do {
+                switch try UnixSocket.receive(from: socket) {
+                case .nothingYet: return
+                case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
+                case .bytes(let bytes, _): take(bytes)
+                }
+            } catch {
+                disconnect("\(error)", notify: true)
+            }
+        }
+    }
+
+    private func take(_ bytes: ArraySlice<UInt8>) {
+        buffer += bytes
+        var start = 0
+        while ended == nil, let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n")) {
+            handle(Array(buffer[start..<end]))
+            start = end + 1
+            scanned = start
+        }
+        buffer.removeFirst(start)
+        scanned = buffer.count
+        if buffer.count > QMPClient.maximumLine {
+            disconnect("QEMU sent a line of more than \(QMPClient.maximumLine) bytes", notify: true)
+        }
+    }
+
+    private func handle(_ line: [UInt8]) {
+        guard let header = try? JSONDecoder().decode(Header.self, from: Data(line)) else {
+            if isSynchronized { disconnect("QEMU sent a line that is no QMP message", notify: true) }
+            return
+        }
+        if let event = QMPEvent(header, line: line) {
+            if let key = expectations.first(where: { $0.value.matches(event) })?.key { fulfil(key, .success(event)) }
+            onEvent(event)
+            return
+        }
+        guard let id = header.id, let entry = waiting.removeValue(forKey: id) else { return }
+        isSynchronized = true
+        entry.timer.cancel()
+        if let error = header.error {
+            entry.continuation.resume(throwing: QMPError.refused(command: entry.command, description: error.desc))
+        } else {
+            entry.continuation.resume(returning: line)
+        }
+    }
+
+    private func fulfil(_ key: Int, _ result: Result<QMPEvent, any Error>) {
+        expectations.removeValue(forKey: key)?.fulfil(result)
+    }
+
+    private func disconnect(_ reason: String, notify: Bool) {
+        if ended != nil { return }
+        ended = reason
+        watch?.cancel()
+        watch = nil
+        buffer = []
+        let failed = waiting
+        waiting = [:]
+        for entry in failed.values {
+            entry.timer.cancel()
+            entry.continuation.resume(throwing: QMPError.disconnected(command: entry.command, reason: reason))
+        }
+        for key in expectations.keys {
+            fulfil(key, .failure(QMPError.disconnected(command: "an event", reason: reason)))
+        }
+        if notify { onDisconnect(reason) }
+    }
+}

@@ -1,0 +1,159 @@
+import CSystemd
+import Glibc
+import Linux
+
+/// The manager refused a call, or could not be reached.
+public struct ManagerError: Error, CustomStringConvertible {
+    public let call: String
+    public let reason: String
+
+    public var description: String { "systemd refused \(call): \(reason)" }
+
+    init(_ call: String, _ reason: String) {
+        self.call = call
+        self.reason = reason
+    }
+
+    init(_ call: String, code: Int32) { self.init(call, String(cString: strerror(abs(code)))) }
+}
+
+/// A direct connection to the manager over its private socket, which works without a bus daemon and during shutdown.
+/// Blocks; not for use on an event loop.
+final class Bus {
+    static let manager = "/org/freedesktop/systemd1"
+
+    private let bus: OpaquePointer
+
+    init() throws(ManagerError) {
+        var made: OpaquePointer?
+        var result = sd_bus_new(&made)
+        guard result >= 0, let made else { throw ManagerError("connection", code: result) }
+        bus = made
+        let path = getuid() == 0 ? "/run/systemd" : (environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/systemd"
+        result = sd_bus_set_address(bus, "unix:path=\(path)/private")
+        if result >= 0 { result = sd_bus_start(bus) }
+        if result < 0 { throw ManagerError("connection", code: result) }
+    }
+
+    deinit { sd_bus_close_unref(bus) }
+
+    var descriptor: Int32 { sd_bus_get_fd(bus) }
+
+    /// Calls a method and returns its reply.
+    func call(
+        _ path: String,
+        _ interface: String,
+        _ member: String,
+        deadline: Duration,
+        _ append: (BusMessage) -> Void = { _ in }
+    ) throws(ManagerError) -> BusMessage {
+        var made: OpaquePointer?
+        let result = sd_bus_message_new_method_call(bus, &made, "org.freedesktop.systemd1", path, interface, member)
+        guard result >= 0, let made else { throw ManagerError(member, code: result) }
+        let request = BusMessage(owning: made)
+        append(request)
+        if request.failure < 0 { throw ManagerError(member, code: request.failure) }
+        var error = sd_bus_error()
+        defer { sd_bus_error_free(&error) }
+        var reply: OpaquePointer?
+        let called = sd_bus_call(bus, request.pointer, UInt64(deadline.microseconds), &error, &reply)
+        guard called >= 0, let reply else {
+            if let text = error.message { throw ManagerError(member, String(cString: text)) }
+            throw ManagerError(member, code: called)
+        }
+        return BusMessage(owning: reply)
+    }
+
+    /// A property's value, entered so that it can be read.
+    func property(
+        _ path: String,
+        _ interface: String,
+        _ name: String,
+        type: String,
+        deadline: Duration
+    ) throws(ManagerError) -> BusMessage {
+        let reply = try call(path, "org.freedesktop.DBus.Properties", "Get", deadline: deadline) { request in
+            request.append(interface)
+            request.append(name)
+        }
+        guard reply.enter("v", type) else { throw ManagerError("Get \(name)", "unexpected reply") }
+        return reply
+    }
+
+    /// The next message that is no reply, waiting at most until the deadline; nil when it has passed.
+    func nextMessage(before deadline: ContinuousClock.Instant) throws(ManagerError) -> BusMessage? {
+        while true {
+            var message: OpaquePointer?
+            let result = sd_bus_process(bus, &message)
+            if result < 0 { throw ManagerError("connection", code: result) }
+            if let message { return BusMessage(owning: message) }
+            if result > 0 { continue }
+            let left = deadline - .now
+            if left <= .zero { return nil }
+            let waited = sd_bus_wait(bus, UInt64(left.microseconds))
+            if waited < 0 && waited != -EINTR { throw ManagerError("connection", code: waited) }
+        }
+    }
+}
+
+/// A message being written or read.
+final class BusMessage {
+    let pointer: OpaquePointer
+    /// The first failure while appending, negative errno; 0 where there was none.
+    private(set) var failure: Int32 = 0
+
+    init(owning pointer: OpaquePointer) { self.pointer = pointer }
+
+    deinit { sd_bus_message_unref(pointer) }
+
+    private func note(_ result: Int32) { if result < 0 && failure == 0 { failure = result } }
+
+    func append(_ text: String) { note(text.withCString { sd_bus_message_append_basic(pointer, code("s"), $0) }) }
+
+    func append(_ value: UInt32) { note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("u"), $0) }) }
+
+    func append(_ value: UInt64) { note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("t"), $0) }) }
+
+    func container(_ kind: Character, _ contents: String, _ body: () -> Void) {
+        note(sd_bus_message_open_container(pointer, code(kind), contents))
+        body()
+        note(sd_bus_message_close_container(pointer))
+    }
+
+    /// One element of an `a(sv)`.
+    func property(_ name: String, type: String, _ body: () -> Void) {
+        container("r", "sv") {
+            append(name)
+            container("v", type, body)
+        }
+    }
+
+    func enter(_ kind: Character, _ contents: String) -> Bool {
+        sd_bus_message_enter_container(pointer, code(kind), contents) > 0
+    }
+
+    func leave() { _ = sd_bus_message_exit_container(pointer) }
+
+    /// A string, object path or signature; nil at the end of the container or where another type stands.
+    func text(_ kind: Character = "s") -> String? {
+        var value: UnsafePointer<CChar>?
+        guard sd_bus_message_read_basic(pointer, code(kind), &value) > 0, let value else { return nil }
+        return String(cString: value)
+    }
+
+    func number() -> UInt32? {
+        var value: UInt32 = 0
+        return sd_bus_message_read_basic(pointer, code("u"), &value) > 0 ? value : nil
+    }
+
+    func boolean() -> Bool? {
+        var value: Int32 = 0
+        return sd_bus_message_read_basic(pointer, code("b"), &value) > 0 ? value != 0 : nil
+    }
+
+    func isSignal(_ interface: String, _ member: String) -> Bool {
+        sd_bus_message_is_signal(pointer, interface, member) > 0
+    }
+
+    private func code(_ kind: Character) -> CChar { CChar(kind.asciiValue ?? 0) }
+}
