@@ -28,7 +28,7 @@ let package = Package(
         .executableTarget(
             name: "perdure",
             dependencies: [
-                "GuestDefinition", "Linux", "Supervisor", "Systemd",
+                "GuestDefinition", "Linux", "Supervisor", "Systemd", "Varlink",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -40,6 +40,7 @@ let package = Package(
         + library("QMP", ["Linux"])
         + library("GuestDefinition")
         + library("Lifecycle")
-        + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd"]),
+        + library("Varlink", ["Linux"])
+        + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd", "Varlink"]),
     swiftLanguageModes: [.v6]
 )

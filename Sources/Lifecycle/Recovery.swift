@@ -104,7 +104,9 @@ public enum Recovery {
         // It never ran, so nothing is lost with it.
         case (.starting, _): .start
 
-        case (.running, .running), (.running, .silent), (.running, .incoming): .adopt
+        case (.running, .running), (.running, .silent): .adopt
+        case (.running, .incoming):
+            .unclear(reason: "the ledger says that the guest runs; its VM process waits for a state to load")
         // Started, and not continued before the supervisor's end; or paused by the guest's own doing.
         case (.running, .paused): .rollBack
         case (.running, .poweredOff), (.saving, .poweredOff), (.stopping, .poweredOff), (.committed, .poweredOff):

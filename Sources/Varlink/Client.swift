@@ -1,0 +1,67 @@
+import FoundationEssentials
+import Glibc
+import Linux
+
+/// An error that the service answered with.
+public struct VarlinkError: Error, CustomStringConvertible {
+    public let name: String
+    public let reason: String
+
+    public var description: String { reason.isEmpty ? "the service answered with '\(name)'" : reason }
+}
+
+/// A connection to a Varlink service. Blocks; for programs that have nothing else to do meanwhile.
+public final class VarlinkClient {
+    private let socket: Descriptor
+    private var framing = VarlinkFraming()
+    private var received: [[UInt8]] = []
+    private var descriptors: [Descriptor] = []
+
+    public init(path: String) throws(SystemCallError) { socket = try UnixSocket.connect(path) }
+
+    /// Calls a method; the reply may bring descriptors.
+    public func call<Reply: Decodable>(
+        _ method: String,
+        _ parameters: some Encodable,
+        as type: Reply.Type
+    ) throws -> (Reply, [Descriptor]) {
+        try send(VarlinkMessage.call(method, parameters))
+        let message = try nextMessage()
+        let header = try JSONDecoder().decode(VarlinkMessage.ReplyHeader.self, from: Data(message))
+        if let name = header.error {
+            let reason = try? VarlinkMessage.parameters(message, as: VarlinkMessage.Reason.self).reason
+            throw VarlinkError(name: name, reason: reason ?? "")
+        }
+        let attached = descriptors
+        descriptors = []
+        return (try VarlinkMessage.parameters(message, as: type), attached)
+    }
+
+    private func send(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let sent = try UnixSocket.send(rest, to: socket)
+            if sent == 0 { try wait(for: Int16(POLLOUT)) }
+            rest = rest.dropFirst(sent)
+        }
+    }
+
+    private func nextMessage() throws -> [UInt8] {
+        while received.isEmpty {
+            switch try UnixSocket.receive(from: socket) {
+            case .nothingYet: try wait(for: Int16(POLLIN))
+            case .endOfStream:
+                throw VarlinkError(name: "", reason: "the supervisor ended before it had answered")
+            case .bytes(let bytes, let attached):
+                descriptors += attached
+                received += try framing.take(bytes)
+            }
+        }
+        return received.removeFirst()
+    }
+
+    private func wait(for events: Int16) throws(SystemCallError) {
+        var entry = pollfd(fd: socket.raw, events: events, revents: 0)
+        if poll(&entry, 1, -1) < 0 && errno != EINTR { throw SystemCallError("poll", on: "control socket") }
+    }
+}

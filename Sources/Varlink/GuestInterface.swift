@@ -1,0 +1,127 @@
+/// `io.perdure.Guest`, the interface of a guest's control socket.
+public enum GuestInterface {
+    public static let name = "io.perdure.Guest"
+
+    public enum Method: String, CaseIterable, Sendable {
+        case save = "Save"
+        case exec = "Exec"
+        case load = "Load"
+        case upgrade = "Upgrade"
+        case getStatus = "GetStatus"
+        case getConsole = "GetConsole"
+
+        public var qualified: String { "\(name).\(rawValue)" }
+    }
+
+    public enum Failure: String, CaseIterable, Sendable {
+        /// Nothing has been changed.
+        case refused = "Refused"
+        case notRunning = "NotRunning"
+        /// It was tried and undone.
+        case failed = "Failed"
+
+        public var qualified: String { "\(name).\(rawValue)" }
+    }
+
+    public struct NoParameters: Codable, Sendable {
+        public init() {}
+    }
+
+    public struct QEMUParameters: Codable, Sendable {
+        /// The QEMU program to run from now on; the definition's where it is absent.
+        public let qemu: String?
+
+        public init(qemu: String?) { self.qemu = qemu }
+    }
+
+    public struct Status: Codable, Sendable {
+        public var guest: String
+        public var state: String
+        /// A sentence for people.
+        public var summary: String
+        public var generation: Int
+        public var pid: Int?
+        public var qemu: String?
+        public var qemuVersion: String?
+        /// Microseconds that the guest was paused by the last handover.
+        public var lastPauseUsec: Int?
+        /// Bytes that the serial console has put out since the guest started.
+        public var consoleBytes: Int
+
+        public init(
+            guest: String,
+            state: String,
+            summary: String,
+            generation: Int,
+            pid: Int?,
+            qemu: String?,
+            qemuVersion: String?,
+            lastPauseUsec: Int?,
+            consoleBytes: Int
+        ) {
+            self.guest = guest
+            self.state = state
+            self.summary = summary
+            self.generation = generation
+            self.pid = pid
+            self.qemu = qemu
+            self.qemuVersion = qemuVersion
+            self.lastPauseUsec = lastPauseUsec
+            self.consoleBytes = consoleBytes
+        }
+    }
+
+    /// The interface as `varlinkctl introspect` shows it.
+    public static let description = """
+        # Control of one guest by its supervisor.
+        interface io.perdure.Guest
+
+        type Status (
+          guest: string,
+          # recovering, off, running, saved, waiting, unclear, or the operation under way
+          state: string,
+          # A sentence for people
+          summary: string,
+          # Counts the VM processes that the guest has had
+          generation: int,
+          pid: ?int,
+          qemu: ?string,
+          qemuVersion: ?string,
+          # How long the last handover paused the guest, in microseconds
+          lastPauseUsec: ?int,
+          # Bytes that the serial console has put out since the guest started
+          consoleBytes: int
+        )
+
+        # Pauses the guest and saves its device state.
+        method Save() -> (status: Status)
+
+        # Replaces the VM process of a saved guest.
+        method Exec(qemu: ?string) -> (status: Status)
+
+        # Loads the device state into the new VM process and continues the guest.
+        method Load() -> (status: Status)
+
+        # Replaces the VM process under the running guest.
+        method Upgrade(qemu: ?string) -> (status: Status)
+
+        method GetStatus() -> (status: Status)
+
+        # Passes a read-only descriptor of the memory file that the serial console's output is in.
+        method GetConsole() -> ()
+
+        # It can't be done now. Nothing has been changed.
+        error Refused (reason: string)
+
+        error NotRunning (reason: string)
+
+        # It was tried, and undone.
+        error Failed (reason: string)
+        """
+
+    public struct StatusReply: Codable, Sendable {
+        public let status: Status
+
+        public init(_ status: Status) { self.status = status }
+    }
+}
