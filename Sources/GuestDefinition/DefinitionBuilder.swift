@@ -1,0 +1,244 @@
+/// Makes a definition of the sections of all files together.
+struct DefinitionBuilder {
+    let name: String
+    let sections: [Section]
+    let files: any DefinitionFiles
+    var problems: Problems
+
+    /// Reports everything that is wrong; the result means something only if that was nothing.
+    mutating func build() -> GuestDefinition {
+        let guest = section(.guest)
+        let accelerator =
+            value("Accelerator", guest) { text throws(ValueProblem) in try Values.word(text, as: Accelerator.self) }
+            ?? .kvm
+        let enable = value("Enable", section(.console), Values.boolean) ?? true
+        let hardware = GuestHardware(
+            machine: value("Machine", guest, Values.machine) ?? "q35",
+            accelerator: accelerator,
+            cpuCount: value("Count", section(.cpu)) { text throws(ValueProblem) in try Values.integer(text, in: 1...255)
+            }
+                ?? 1,
+            cpuModel: cpuModel(accelerator),
+            uuid: value("UUID", guest, Values.uuid),
+            ram: ram(),
+            kernel: kernel(),
+            disks: disks(),
+            console: enable
+        )
+        return GuestDefinition(
+            name: name,
+            description: value("Description", guest, Values.description),
+            qemu: existingFile("QEMU", guest, [.regular]) ?? GuestDefinition.defaultQEMU,
+            hardware: hardware,
+            handover: handover(),
+            stop: stop(),
+            consoleRetain: consoleRetain(enable),
+            files: problems.sources.map(\.path)
+        )
+    }
+
+    private mutating func cpuModel(_ accelerator: Accelerator) -> String {
+        let cpu = section(.cpu)
+        guard let model = value("Model", cpu, Values.cpuModel) else { return accelerator == .kvm ? "host" : "qemu64" }
+        if model == "host", accelerator == .tcg, let place = cpu?.assignments["Model"]?.place {
+            problems.add("the CPU model 'host' needs Accelerator=kvm; with tcg, use a named model", at: place)
+        }
+        return model
+    }
+
+    private mutating func ram() -> [RAMBlock] {
+        let limits: ClosedRange<UInt64> = (32 << 20)...(64 << 40)
+        let found = sections.filter { $0.name.kind == .ram }
+        if found.isEmpty {
+            problems.add("there is no [RAM ID] section; add one, such as [RAM main] with Size=1G", inFile: 0)
+        }
+        if found.count > 128 {
+            problems.add("this is RAM block 129, but QEMU takes at most 128 NUMA nodes", at: found[128].place)
+        }
+        var total: UInt64 = 0
+        var blocks: [RAMBlock] = []
+        for section in found {
+            let size = required("Size", section) { text throws(ValueProblem) in try Values.size(text, in: limits) }
+            guard let size, let place = section.assignments["Size"]?.place else { continue }
+            if !size.isMultiple(of: 2 << 20) {
+                problems.add("\(sizeText(size)) is not a multiple of 2M, the size of a huge page", at: place)
+            }
+            let sum = total + size
+            if total <= limits.upperBound, sum > limits.upperBound {
+                problems.add("with this, all RAM blocks together exceed \(sizeText(limits.upperBound))", at: place)
+            }
+            // Reported once; from there on, the sum must not overflow.
+            total = min(sum, limits.upperBound + 1)
+            blocks.append(RAMBlock(id: section.name.id, size: size))
+        }
+        return blocks
+    }
+
+    private mutating func kernel() -> DirectKernel {
+        guard let kernel = section(.kernel) else {
+            problems.add(
+                "there is no [Kernel] section; add one with Image=, because guests boot from a kernel file",
+                inFile: 0
+            )
+            return DirectKernel(image: "")
+        }
+        return DirectKernel(
+            image: requiredFile("Image", kernel, [.regular]) ?? "",
+            initrd: existingFile("Initrd", kernel, [.regular]),
+            commandLine: value("CommandLine", kernel, Values.kernelCommandLine) ?? ""
+        )
+    }
+
+    private mutating func disks() -> [Disk] {
+        let found = sections.filter { $0.name.kind == .disk }
+        let limit = QEMUCommandLine.diskSlots.count
+        if found.count > limit {
+            problems.add("this is disk \(limit + 1), but a guest can have at most \(limit)", at: found[limit].place)
+        }
+        var users: [FileStatus.Identity: Disk] = [:]
+        return found.map { section in
+            let disk = disk(section)
+            checkOnlyUser(disk, section, &users)
+            return disk
+        }
+    }
+
+    private mutating func disk(_ section: Section) -> Disk {
+        let format = required(
+            "Format",
+            section,
+            hint: "; QEMU could only guess it from data that the guest can write, which is unsafe"
+        ) { text throws(ValueProblem) in try Values.word(text, as: DiskFormat.self) }
+        return Disk(
+            id: section.name.id,
+            image: requiredFile("Image", section, [.regular, .blockDevice]) ?? "",
+            format: format ?? .raw,
+            readOnly: value("ReadOnly", section, Values.boolean) ?? false,
+            discard: value("Discard", section, Values.boolean) ?? true,
+            serial: value("Serial", section, Values.serial)
+        )
+    }
+
+    /// Two disks may share an image only if neither writes to it.
+    private mutating func checkOnlyUser(
+        _ disk: Disk,
+        _ section: Section,
+        _ users: inout [FileStatus.Identity: Disk]
+    ) {
+        guard
+            !disk.image.isEmpty, let place = section.assignments["Image"]?.place,
+            let identity = try? files.status(of: disk.image)?.identity
+        else { return }
+        guard let other = users[identity] else {
+            users[identity] = disk
+            return
+        }
+        if disk.readOnly && other.readOnly { return }
+        problems.add(
+            "\(quoted(disk.image)) is also the image of [Disk \(other.id)], and two disks would damage it; "
+                + "give each its own, or set ReadOnly=yes for both",
+            at: place
+        )
+    }
+
+    private mutating func handover() -> HandoverTimeouts {
+        let handover = section(.handover)
+        let defaults = HandoverTimeouts()
+        func span(_ text: String) throws(ValueProblem) -> Duration {
+            try Values.timeSpan(text, in: .milliseconds(100) ... .seconds(600), "100ms to 10min")
+        }
+        return HandoverTimeouts(
+            prepare: value("PrepareTimeoutSec", handover, span) ?? defaults.prepare,
+            sync: value("SyncTimeoutSec", handover, span) ?? defaults.sync,
+            save: value("SaveTimeoutSec", handover, span) ?? defaults.save,
+            load: value("LoadTimeoutSec", handover, span) ?? defaults.load
+        )
+    }
+
+    private mutating func stop() -> StopPolicy {
+        let stop = section(.stop)
+        let defaults = StopPolicy()
+        let onStop = value("OnStop", stop) { text throws(ValueProblem) in try Values.word(text, as: OnStop.self) }
+        let timeout = value("TimeoutSec", stop) { text throws(ValueProblem) in
+            try Values.timeSpan(text, in: .seconds(1) ... .seconds(3600), "1s to 1h")
+        }
+        return StopPolicy(onStop: onStop ?? defaults.onStop, timeout: timeout ?? defaults.timeout)
+    }
+
+    private mutating func consoleRetain(_ isEnabled: Bool) -> UInt64 {
+        let console = section(.console)
+        let retain = value("Retain", console) { text throws(ValueProblem) in
+            try Values.size(text, in: (64 << 10)...(64 << 20))
+        }
+        guard let retain else { return GuestDefinition.defaultConsoleRetain }
+        if !isEnabled, let place = console?.assignments["Retain"]?.place {
+            problems.add("Retain= has no effect, because the console is off by Enable=no", at: place, .warning)
+        }
+        return retain
+    }
+
+    private func section(_ kind: SectionKind) -> Section? {
+        sections.first { $0.name.kind == kind }
+    }
+
+    /// The value of a key; nil if it is not set, or cannot be used, which is then reported.
+    private mutating func value<Value>(
+        _ key: String,
+        _ section: Section?,
+        _ parse: (String) throws(ValueProblem) -> Value
+    ) -> Value? {
+        guard let assignment = section?.assignments[key], !assignment.value.isEmpty else { return nil }
+        do {
+            return try parse(assignment.value)
+        } catch {
+            problems.add(error.message, at: assignment.place)
+            return nil
+        }
+    }
+
+    private mutating func required<Value>(
+        _ key: String,
+        _ section: Section,
+        hint: String = "",
+        _ parse: (String) throws(ValueProblem) -> Value
+    ) -> Value? {
+        if let assignment = section.assignments[key] {
+            if assignment.value.isEmpty {
+                problems.add("\(section.name.title) needs \(key)=, so it cannot be empty\(hint)", at: assignment.place)
+            }
+        } else if !section.spoilt.contains(key) {
+            problems.add("\(section.name.title) needs \(key)=\(hint)", at: section.place)
+        }
+        return value(key, section, parse)
+    }
+
+    private mutating func requiredFile(_ key: String, _ section: Section, _ kinds: [FileStatus.Kind]) -> String? {
+        let files = files
+        return required(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
+    }
+
+    private mutating func existingFile(_ key: String, _ section: Section?, _ kinds: [FileStatus.Kind]) -> String? {
+        let files = files
+        return value(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
+    }
+
+    private static func existing(
+        _ text: String,
+        _ kinds: [FileStatus.Kind],
+        _ files: any DefinitionFiles
+    ) throws(ValueProblem) -> String {
+        let path = try Values.absolutePath(text)
+        let found: FileStatus?
+        do {
+            found = try files.status(of: path)
+        } catch {
+            throw ValueProblem("\(quoted(path)) \(error.reason)")
+        }
+        guard let found else { throw ValueProblem("\(quoted(path)) does not exist") }
+        guard kinds.contains(found.kind) else {
+            let wanted = kinds.contains(.blockDevice) ? "neither a file nor a block device" : "not a regular file"
+            throw ValueProblem("\(quoted(path)) is \(found.kind == .directory ? "a directory" : wanted)")
+        }
+        return path
+    }
+}

@@ -1,0 +1,77 @@
+/// What `NAME.guest` and its drop-ins say, checked and with defaults filled in.
+public struct GuestDefinition: Sendable, Equatable {
+    public var name: String
+    public var description: String?
+    /// Absolute path of the QEMU binary.
+    public var qemu: String
+    public var hardware: GuestHardware
+    public var handover: HandoverTimeouts
+    public var stop: StopPolicy
+    /// How much console output is kept, in bytes: 64 KiB to 64 MiB.
+    public var consoleRetain: UInt64
+    /// All files read, the main file first, then drop-ins in the order they were applied.
+    public var files: [String]
+
+    public init(
+        name: String,
+        description: String? = nil,
+        qemu: String = GuestDefinition.defaultQEMU,
+        hardware: GuestHardware,
+        handover: HandoverTimeouts = HandoverTimeouts(),
+        stop: StopPolicy = StopPolicy(),
+        consoleRetain: UInt64 = GuestDefinition.defaultConsoleRetain,
+        files: [String] = []
+    ) {
+        self.name = name
+        self.description = description
+        self.qemu = qemu
+        self.hardware = hardware
+        self.handover = handover
+        self.stop = stop
+        self.consoleRetain = consoleRetain
+        self.files = files
+    }
+
+    public static let defaultQEMU = "/usr/bin/qemu-system-x86_64"
+    /// In bytes.
+    public static let defaultConsoleRetain: UInt64 = 1 << 20
+}
+
+/// How long each step of a handover may take, 100 ms to 10 min, before it is rolled back.
+public struct HandoverTimeouts: Sendable, Equatable {
+    /// From the spawn of the next VM process until it is ready to load; the guest runs.
+    public var prepare: Duration
+    /// Writing the disk images out before the guest is paused.
+    public var sync: Duration
+    public var save: Duration
+    public var load: Duration
+
+    public init(
+        prepare: Duration = .seconds(30),
+        sync: Duration = .seconds(10),
+        save: Duration = .seconds(5),
+        load: Duration = .seconds(5)
+    ) {
+        self.prepare = prepare
+        self.sync = sync
+        self.save = save
+        self.load = load
+    }
+}
+
+public enum OnStop: String, Sendable, CaseIterable {
+    /// Asks the guest to power itself off.
+    case poweroff
+}
+
+/// What happens to the guest when its unit is stopped.
+public struct StopPolicy: Sendable, Equatable {
+    public var onStop: OnStop
+    /// How long after the guest last showed progress it is killed: 1 s to 1 h.
+    public var timeout: Duration
+
+    public init(onStop: OnStop = .poweroff, timeout: Duration = .seconds(90)) {
+        self.onStop = onStop
+        self.timeout = timeout
+    }
+}

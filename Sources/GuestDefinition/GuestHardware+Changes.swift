@@ -1,0 +1,71 @@
+extension GuestHardware {
+    /// Names each difference to the hardware of a running guest, in a sentence; none if they are equal.
+    ///
+    /// Machine type and CPU model are compared as they are, so both sides must be pinned or neither.
+    public func changes(from running: GuestHardware) -> [String] {
+        var changes = Changes()
+        changes.compare("[Guest] Machine=", machine, running.machine)
+        changes.compare("[Guest] Accelerator=", accelerator.rawValue, running.accelerator.rawValue)
+        changes.compare("[Guest] UUID=", uuid, running.uuid)
+        changes.compare("[CPU] Count=", "\(cpuCount)", "\(running.cpuCount)")
+        changes.compare("[CPU] Model=", cpuModel, running.cpuModel)
+        changes.compareSections("RAM", ram, running.ram, id: \.id) { changes, title, new, old in
+            changes.compare("\(title) Size=", sizeText(new.size), sizeText(old.size))
+        }
+        changes.compare("[Kernel] Image=", kernel.image, running.kernel.image)
+        changes.compare("[Kernel] Initrd=", kernel.initrd, running.kernel.initrd)
+        changes.compare("[Kernel] CommandLine=", kernel.commandLine, running.kernel.commandLine)
+        changes.compareSections("Disk", disks, running.disks, id: \.id) { changes, title, new, old in
+            changes.compare("\(title) Image=", new.image, old.image)
+            changes.compare("\(title) Format=", new.format.rawValue, old.format.rawValue)
+            changes.compare("\(title) ReadOnly=", word(new.readOnly), word(old.readOnly))
+            changes.compare("\(title) Discard=", word(new.discard), word(old.discard))
+            changes.compare("\(title) Serial=", new.serial, old.serial)
+        }
+        changes.compare("[Console] Enable=", word(console), word(running.console))
+        return changes.sentences
+    }
+
+    private func word(_ value: Bool) -> String { value ? "yes" : "no" }
+}
+
+private struct Changes {
+    private(set) var sentences: [String] = []
+
+    mutating func compare(_ key: String, _ new: String?, _ old: String?) {
+        guard new != old else { return }
+        let (new, old) = (new ?? "", old ?? "")
+        sentences.append(
+            "\(key) is \(new.isEmpty ? "not set" : new), the running guest has \(old.isEmpty ? "none" : old)"
+        )
+    }
+
+    mutating func compareSections<Element>(
+        _ kind: String,
+        _ new: [Element],
+        _ old: [Element],
+        id: (Element) -> String,
+        _ compareKeys: (inout Changes, _ title: String, _ new: Element, _ old: Element) -> Void
+    ) {
+        for element in new {
+            let title = "[\(kind) \(id(element))]"
+            if let counterpart = old.first(where: { id($0) == id(element) }) {
+                compareKeys(&self, title, element, counterpart)
+            } else {
+                sentences.append("\(title) is new, the running guest does not have it")
+            }
+        }
+        let (newIDs, oldIDs) = (new.map(id), old.map(id))
+        for id in oldIDs where !newIDs.contains(id) {
+            sentences.append("[\(kind) \(id)] is gone, the running guest has it")
+        }
+        // The order is that of NUMA nodes and PCI slots. A section in front of others moves them, too.
+        let (order, oldOrder) = (newIDs.filter(oldIDs.contains), oldIDs.filter(newIDs.contains))
+        let moved = order.first { newIDs.firstIndex(of: $0) != oldIDs.firstIndex(of: $0) }
+        guard order != oldOrder || moved != nil else { return }
+        sentences.append(
+            "the order of the [\(kind) ID] sections is \(newIDs.joined(separator: ", ")), "
+                + "the running guest has \(oldIDs.joined(separator: ", "))"
+        )
+    }
+}

@@ -1,0 +1,110 @@
+/// Everything a guest can see of its machine, and what must stay the same across a handover.
+///
+/// Kept in the ledger for as long as the guest runs, which can be years and many versions of this program: names of
+/// coding keys never change, and a field added later is optional.
+public struct GuestHardware: Sendable, Equatable, Codable {
+    /// QEMU machine type: an alias (`q35`) as the definition has it, a versioned name (`pc-q35-7.2`) once pinned.
+    public var machine: String
+    public var accelerator: Accelerator
+    /// 1 to 255.
+    public var cpuCount: Int
+    /// QEMU CPU model, followed by `,feature=off`… where pinning found features to switch off.
+    public var cpuModel: String
+    /// In lower case.
+    public var uuid: String?
+    /// At least one; the order is that of the NUMA nodes.
+    public var ram: [RAMBlock]
+    public var kernel: DirectKernel
+    /// The order is that of the PCI slots.
+    public var disks: [Disk]
+    /// Whether there is a 16550 serial port, ttyS0.
+    public var console: Bool
+
+    public init(
+        machine: String,
+        accelerator: Accelerator,
+        cpuCount: Int,
+        cpuModel: String,
+        uuid: String? = nil,
+        ram: [RAMBlock],
+        kernel: DirectKernel,
+        disks: [Disk] = [],
+        console: Bool = true
+    ) {
+        self.machine = machine
+        self.accelerator = accelerator
+        self.cpuCount = cpuCount
+        self.cpuModel = cpuModel
+        self.uuid = uuid
+        self.ram = ram
+        self.kernel = kernel
+        self.disks = disks
+        self.console = console
+    }
+}
+
+public enum Accelerator: String, Sendable, Codable, CaseIterable {
+    case tcg
+    case kvm
+}
+
+/// A named piece of guest RAM, backed by the memfd `ram.ID`.
+public struct RAMBlock: Sendable, Equatable, Codable {
+    public var id: String
+    /// In bytes; a multiple of 2 MiB, at least 32 MiB.
+    public var size: UInt64
+
+    public init(id: String, size: UInt64) {
+        self.id = id
+        self.size = size
+    }
+}
+
+/// A Linux kernel that QEMU loads without firmware menus or a boot loader.
+public struct DirectKernel: Sendable, Equatable, Codable {
+    /// Absolute path.
+    public var image: String
+    /// Absolute path.
+    public var initrd: String?
+    public var commandLine: String
+
+    public init(image: String, initrd: String? = nil, commandLine: String = "") {
+        self.image = image
+        self.initrd = initrd
+        self.commandLine = commandLine
+    }
+}
+
+public enum DiskFormat: String, Sendable, Codable, CaseIterable {
+    case raw
+    case qcow2
+}
+
+/// A virtio-blk disk.
+public struct Disk: Sendable, Equatable, Codable {
+    public var id: String
+    /// Absolute path of an image file or block device.
+    public var image: String
+    public var format: DiskFormat
+    public var readOnly: Bool
+    /// Whether blocks that the guest discards are given back to the host.
+    public var discard: Bool
+    /// At most 20 characters, which is what virtio-blk carries.
+    public var serial: String?
+
+    public init(
+        id: String,
+        image: String,
+        format: DiskFormat,
+        readOnly: Bool = false,
+        discard: Bool = true,
+        serial: String? = nil
+    ) {
+        self.id = id
+        self.image = image
+        self.format = format
+        self.readOnly = readOnly
+        self.discard = discard
+        self.serial = serial
+    }
+}

@@ -1,0 +1,198 @@
+import FoundationEssentials
+
+/// The file descriptors that a VM process inherits, by their numbers in the VM process.
+public struct VMProcessDescriptors: Sendable, Equatable {
+    /// The memfd of each RAM block, by the block's ID.
+    public var ram: [String: Int32]
+    /// One end of a socket pair.
+    public var qmp: Int32
+    /// One end of a socket pair; without it, what the guest writes only goes to `consoleLog`.
+    public var console: Int32?
+    /// A file or memfd that console output is appended to.
+    public var consoleLog: Int32?
+
+    public init(ram: [String: Int32], qmp: Int32, console: Int32? = nil, consoleLog: Int32? = nil) {
+        self.ram = ram
+        self.qmp = qmp
+        self.console = console
+        self.consoleLog = consoleLog
+    }
+}
+
+/// The arguments of a VM process.
+///
+/// Two VM processes that take over from each other must show the guest the same devices at the same addresses, so
+/// every ID and address is spelled out and depends on the hardware alone; only QEMU's spelling depends on its version.
+public enum QEMUCommandLine {
+    /// Makes the arguments, without `argv[0]`.
+    ///
+    /// - Parameters:
+    ///   - hardware: With machine type and CPU model already pinned to versioned names.
+    ///   - descriptors: Must hold a memfd for each RAM block of `hardware`.
+    ///   - incoming: Whether the VM process waits for device state instead of booting.
+    public static func arguments(
+        guest name: String,
+        generation: Int,
+        hardware: GuestHardware,
+        descriptors: VMProcessDescriptors,
+        version: QEMUVersion,
+        incoming: Bool
+    ) -> [String] {
+        var arguments = ["-name", "guest=\(name),process=qemu-\(name)"]
+        if let uuid = hardware.uuid { arguments += ["-uuid", uuid] }
+        arguments += processor(of: hardware)
+        arguments += [
+            "-nodefaults", "-no-user-config", "-display", "none", "-only-migratable", "-S",
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        ]
+        arguments += memory(of: hardware, descriptors.ram)
+        arguments += monitor(descriptors.qmp, version)
+        if hardware.console { arguments += console(descriptors) }
+        for (position, disk) in hardware.disks.enumerated() { arguments += self.disk(disk, position: position) }
+        arguments += boot(hardware.kernel)
+        if incoming { arguments += ["-incoming", "defer"] }
+        return arguments
+    }
+
+    /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
+    static let diskSlots = 0x10...0x1e
+
+    /// QEMU refuses longer names of block nodes.
+    static let longestNodeName = 31
+
+    private static func processor(of hardware: GuestHardware) -> [String] {
+        var machine = hardware.machine
+        if hardware.ram.count == 1 { machine += ",memory-backend=\(backend(hardware.ram[0]))" }
+        // With 'host' there is nothing to enforce: it means whatever the accelerator can do.
+        let model = hardware.cpuModel == "host" ? "host" : hardware.cpuModel + ",enforce"
+        let megabytes = hardware.ram.reduce(0) { $0 + $1.size } >> 20
+        return [
+            "-accel", hardware.accelerator.rawValue, "-machine", machine, "-cpu", model,
+            "-smp", topology(of: hardware), "-m", "\(megabytes)M",
+        ]
+    }
+
+    /// Guests expect the CPUs of one socket to be on one NUMA node, and Linux complains loudly otherwise.
+    private static func topology(of hardware: GuestHardware) -> String {
+        let (cpus, nodes) = (hardware.cpuCount, hardware.ram.count)
+        guard nodes > 1 else { return "\(cpus)" }
+        let sockets = cpus.isMultiple(of: nodes) ? nodes : cpus
+        return "\(cpus),sockets=\(sockets),cores=\(cpus / sockets),threads=1"
+    }
+
+    /// `memory-backend-file` even for memfds, because only with it does every version leave the RAM in place on a save.
+    private static func memory(of hardware: GuestHardware, _ descriptors: [String: Int32]) -> [String] {
+        var arguments: [String] = []
+        for block in hardware.ram {
+            guard let descriptor = descriptors[block.id] else {
+                preconditionFailure("no file descriptor was given for the RAM block '\(block.id)'")
+            }
+            arguments += [
+                "-object",
+                "memory-backend-file,id=\(backend(block)),size=\(block.size),"
+                    + "mem-path=/proc/self/fd/\(descriptor),share=on",
+            ]
+        }
+        guard hardware.ram.count > 1 else { return arguments }
+        for (node, block) in hardware.ram.enumerated() {
+            let cpus = cpus(of: node, nodes: hardware.ram.count, count: hardware.cpuCount)
+            let range = cpus.count > 1 ? "cpus=\(cpus.lowerBound)-\(cpus.upperBound - 1)," : "cpus=\(cpus.lowerBound),"
+            arguments += [
+                "-numa", "node,nodeid=\(node),\(cpus.isEmpty ? "" : range)memdev=\(backend(block))",
+            ]
+        }
+        return arguments
+    }
+
+    /// Neighbouring CPUs share a node; where the count does not divide, the first nodes get one more.
+    private static func cpus(of node: Int, nodes: Int, count: Int) -> Range<Int> {
+        let (share, rest) = count.quotientAndRemainder(dividingBy: nodes)
+        let start = node * share + min(node, rest)
+        return start..<(start + share + (node < rest ? 1 : 0))
+    }
+
+    private static func monitor(_ descriptor: Int32, _ version: QEMUVersion) -> [String] {
+        let control =
+            version >= QEMUVersion(major: 11, minor: 1)
+            ? ["-object", "monitor-qmp,id=monitor,chardev=qmp"]
+            : ["-mon", "chardev=qmp,mode=control"]
+        return ["-chardev", "socket,id=qmp,fd=\(descriptor),server=off"] + control
+    }
+
+    private static func console(_ descriptors: VMProcessDescriptors) -> [String] {
+        var backend = descriptors.console.map { "socket,id=console,fd=\($0),server=off" } ?? "null,id=console"
+        if let log = descriptors.consoleLog { backend += ",logfile=/proc/self/fd/\(log),logappend=on" }
+        return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
+    }
+
+    private static func disk(_ disk: Disk, position: Int) -> [String] {
+        let discard = disk.discard ? "unmap" : "ignore"
+        let file = FileNode(
+            nodeName: "file.\(disk.id)",
+            filename: disk.image,
+            discard: discard,
+            readOnly: disk.readOnly
+        )
+        let format = FormatNode(
+            driver: disk.format,
+            nodeName: "disk.\(disk.id)",
+            file: file.nodeName,
+            discard: discard,
+            readOnly: disk.readOnly
+        )
+        let serial = disk.serial.map { ",serial=\($0)" } ?? ""
+        let slot = String(diskSlots.lowerBound + position, radix: 16)
+        return [
+            "-blockdev", json(file), "-blockdev", json(format),
+            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)",
+        ]
+    }
+
+    private static func boot(_ kernel: DirectKernel) -> [String] {
+        var arguments = ["-kernel", kernel.image]
+        if let initrd = kernel.initrd { arguments += ["-initrd", initrd] }
+        if !kernel.commandLine.isEmpty { arguments += ["-append", kernel.commandLine] }
+        return arguments
+    }
+
+    private static func backend(_ block: RAMBlock) -> String { "ram.\(block.id)" }
+
+    private static func json(_ node: some Encodable) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let bytes = try? encoder.encode(node) else { preconditionFailure("strings and booleans always encode") }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// `-blockdev` takes JSON, in which a path needs no quoting of QEMU's own.
+private struct FileNode: Encodable {
+    let driver = "file"
+    let nodeName: String
+    let filename: String
+    let discard: String
+    let readOnly: Bool
+    /// Otherwise QEMU evicts the whole image from the host's page cache at each handover.
+    let dropCache = false
+
+    enum CodingKeys: String, CodingKey {
+        case driver, filename, discard
+        case nodeName = "node-name"
+        case readOnly = "read-only"
+        case dropCache = "drop-cache"
+    }
+}
+
+private struct FormatNode: Encodable {
+    let driver: DiskFormat
+    let nodeName: String
+    let file: String
+    let discard: String
+    let readOnly: Bool
+
+    enum CodingKeys: String, CodingKey {
+        case driver, file, discard
+        case nodeName = "node-name"
+        case readOnly = "read-only"
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import GuestDefinition
+import Testing
+
+/// Each case has a file in Golden/, one argument a line. To write them anew, set PERDURE_RECORD_GOLDEN=1 and read the
+/// difference.
+struct QEMUCommandLineTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        var name: String
+        var hardware: GuestHardware
+        var descriptors: VMProcessDescriptors
+        var version = QEMUVersion(major: 7, minor: 2, micro: 22)
+        var incoming = false
+        var testDescription: String { name }
+    }
+
+    static let oneBlock = GuestHardware(
+        machine: "pc-q35-7.2",
+        accelerator: .tcg,
+        cpuCount: 2,
+        cpuModel: "qemu64-v1",
+        ram: [RAMBlock(id: "main", size: 256 << 20)],
+        kernel: DirectKernel(
+            image: "/boot/vmlinuz",
+            initrd: "/boot/initrd.img",
+            commandLine: "console=ttyS0 panic=-1 quiet=a,b"
+        )
+    )
+    static let threeBlocks = modified(oneBlock) {
+        $0.cpuCount = 4
+        $0.ram = ["main", "more", "last"].map { RAMBlock(id: $0, size: 128 << 20) }
+        $0.kernel.initrd = nil
+        $0.console = false
+    }
+    static let twoDisks = modified(oneBlock) {
+        $0.uuid = "b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60"
+        $0.disks = [
+            Disk(id: "root", image: "/srv/a,b \"c\"/root.qcow2", format: .qcow2, serial: "ROOT-1"),
+            Disk(id: "data", image: "/srv/data.raw", format: .raw, readOnly: true, discard: false),
+        ]
+    }
+    static let all = VMProcessDescriptors(
+        ram: ["main": 20, "more": 21, "last": 22],
+        qmp: 10,
+        console: 11,
+        consoleLog: 12
+    )
+    static let cases = [
+        Case(name: "one-block", hardware: oneBlock, descriptors: all),
+        Case(name: "two-disks", hardware: twoDisks, descriptors: all),
+        Case(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
+        Case(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
+        Case(
+            name: "two-blocks-four-cpus",
+            hardware: modified(threeBlocks) { $0.ram.removeLast() },
+            descriptors: all
+        ),
+        Case(
+            name: "two-blocks-one-cpu",
+            hardware: modified(threeBlocks) {
+                $0.cpuCount = 1
+                $0.ram.removeLast()
+            },
+            descriptors: all
+        ),
+        Case(
+            name: "kvm-host",
+            hardware: modified(oneBlock) {
+                $0.accelerator = .kvm
+                $0.cpuModel = "host"
+            },
+            descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, console: 11)
+        ),
+        Case(
+            name: "qemu-11.1",
+            hardware: oneBlock,
+            descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, consoleLog: 12),
+            version: QEMUVersion(major: 11, minor: 1)
+        ),
+    ]
+
+    @Test(arguments: cases)
+    func golden(_ example: Case) throws {
+        let arguments = QEMUCommandLine.arguments(
+            guest: "web-1",
+            generation: 7,
+            hardware: example.hardware,
+            descriptors: example.descriptors,
+            version: example.version,
+            incoming: example.incoming
+        )
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(example.name).args")
+        let text = arguments.joined(separator: "\n") + "\n"
+        if ProcessInfo.processInfo.environment["PERDURE_RECORD_GOLDEN"] != nil {
+            try Data(text.utf8).write(to: file)
+        }
+        #expect(try text == String(contentsOf: file, encoding: .utf8))
+    }
+
+    @Test func nothingDependsOnTheGeneration() {
+        let arguments = [1, 2].map {
+            QEMUCommandLine.arguments(
+                guest: "web-1",
+                generation: $0,
+                hardware: Self.twoDisks,
+                descriptors: Self.all,
+                version: QEMUVersion(major: 7, minor: 2),
+                incoming: false
+            )
+        }
+        #expect(arguments[0] == arguments[1])
+    }
+
+    @Test func versionsAreOrdered() {
+        #expect(QEMUVersion(major: 7, minor: 2, micro: 22) < QEMUVersion(major: 10, minor: 0, micro: 13))
+        #expect(QEMUVersion(major: 11, minor: 0, micro: 9) < QEMUVersion(major: 11, minor: 1))
+        #expect(QEMUVersion(major: 7, minor: 2, micro: 22).description == "7.2.22")
+    }
+}
+
+func modified<Value>(_ value: Value, _ change: (inout Value) -> Void) -> Value {
+    var copy = value
+    change(&copy)
+    return copy
+}
