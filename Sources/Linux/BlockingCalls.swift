@@ -1,4 +1,5 @@
 import Dispatch
+import Synchronization
 
 /// Runs calls that may block on a queue of their own, so that an event loop never waits for them.
 public enum BlockingCalls {
@@ -7,6 +8,32 @@ public enum BlockingCalls {
     public static func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
             queue.async { continuation.resume(with: Swift.Result(catching: body)) }
+        }
+    }
+
+    /// Gives up waiting when the deadline has passed; the call itself can't be ended and may go on.
+    public static func run(deadline: Duration, _ body: @escaping @Sendable () throws -> Void) async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            let waiting = Waiting(continuation)
+            queue.async { waiting.resume(with: Swift.Result(catching: body)) }
+            queue.asyncAfter(deadline: .now() + .nanoseconds(deadline.nanoseconds)) {
+                waiting.resume(with: .failure(EventLoop.DeadlinePassed(deadline: deadline)))
+            }
+        }
+    }
+
+    /// A continuation that the first of two resumes.
+    private final class Waiting: Sendable {
+        private let continuation: Mutex<CheckedContinuation<Void, any Error>?>
+
+        init(_ continuation: CheckedContinuation<Void, any Error>) { self.continuation = Mutex(continuation) }
+
+        func resume(with result: Result<Void, any Error>) {
+            let first = continuation.withLock { stored in
+                defer { stored = nil }
+                return stored
+            }
+            first?.resume(with: result)
         }
     }
 }

@@ -84,3 +84,35 @@ extension Duration {
 
     public var microseconds: Int { nanoseconds / 1_000 }
 }
+
+extension EventLoop {
+    public struct DeadlinePassed: Error, CustomStringConvertible {
+        public let deadline: Duration
+        public var description: String { "nothing happened within \(deadline)" }
+    }
+
+    /// Returns once `descriptor` is readable. Call it on the loop.
+    public func readable(_ descriptor: Descriptor, deadline: Duration) async throws {
+        let box = Once()
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            queue.async {
+                box.continuation = continuation
+                box.watch = self.whenReadable(descriptor) { box.finish(.success(())) }
+                box.timer = self.after(deadline) { box.finish(.failure(DeadlinePassed(deadline: deadline))) }
+            }
+        }
+    }
+
+    /// Used on one loop's queue only.
+    private final class Once: @unchecked Sendable {
+        var continuation: CheckedContinuation<Void, any Error>?
+        var watch: ReadWatch?
+        var timer: Timer?
+
+        func finish(_ result: Result<Void, any Error>) {
+            let waiting = continuation
+            (continuation, watch, timer) = (nil, nil, nil)
+            waiting?.resume(with: result)
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+import QMP
+import Systemd
+
+/// From the running VM process to the next.
+extension GuestSupervisor {
+    /// More device state than this is no device state.
+    static let largestState: UInt64 = 256 << 20
+
+    /// Everything that can speak against the handover without a pause, and what can be prepared for it.
+    func compare() async throws {
+        guard let next, let ledger else { return }
+        try checkMemory(of: next, ledger)
+        try await next.prepareLoad(from: inventory[Inventory.state])
+        guard ledger.phase == .running, let current else { return }
+        let status = try await current.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
+        guard status.status == .running else {
+            throw Lifecycle.Failure("the guest is in QEMU's state '\(status.status)', and only a running one is handed over")
+        }
+        let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
+        if let blockers = migration.blockers, !blockers.isEmpty {
+            throw Lifecycle.Failure("QEMU can't save this guest: \(blockers.joined(separator: "; "))")
+        }
+        try await current.prepareSave(to: inventory[Inventory.state])
+    }
+
+    /// QEMU itself never checks that both sides use the same memory.
+    private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
+        for block in ledger.hardware.ram {
+            let name = Inventory.ram(block.id)
+            guard let file = inventory[name] else { throw Lifecycle.Failure("'\(name)' is not in the descriptor store") }
+            let mapped = try SharedMappings.length(of: file.identity(), in: vm.record.pid)
+            guard mapped == block.size else {
+                throw Lifecycle.Failure(
+                    "\(vm.title) maps \(mapped >> 20) MiB of '\(name)' as shared memory, not its \(block.size >> 20) MiB"
+                )
+            }
+        }
+    }
+
+    /// The first pass writes what has gathered, the second what was written meanwhile: little is left for the pause.
+    func syncDisks() async throws {
+        let images = (ledger?.hardware.disks ?? []).filter { !$0.readOnly }.map(\.image)
+        if images.isEmpty { return }
+        try await BlockingCalls.run(deadline: timeouts.sync) {
+            for image in images + images {
+                let file = try Descriptor.open(image, O_RDONLY)
+                if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
+            }
+        }
+    }
+
+    func stopGuest() async throws {
+        guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
+        replaced = current.record
+        try await current.qmp.execute(Stop(), deadline: timeouts.save)
+        // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
+        if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
+        // What it could not put out yet is in the saved state, and must not go out here as well.
+        current.consoleWatch = nil
+    }
+
+    func saveState() async throws {
+        guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
+        let bytes = try await current.save(into: inventory[Inventory.state], deadline: timeouts.save)
+        guard bytes > 0, bytes <= GuestSupervisor.largestState else {
+            throw Lifecycle.Failure("the saved device state has \(bytes) bytes, which can't be right")
+        }
+        try record { $0.savedBytes = bytes }
+    }
+
+    func loadState() async throws {
+        guard let vm = next ?? current else { throw Lifecycle.Failure("no VM process waits for the device state") }
+        do {
+            try await vm.load(from: inventory[Inventory.state], deadline: timeouts.load)
+        } catch {
+            throw Lifecycle.Failure(
+                "QEMU \(vm.record.version) does not take the guest's state: \(await explain(error, vm))"
+            )
+        }
+    }
+
+    func recordCommit() throws {
+        guard let next else {
+            // The waiting VM process of a saved guest has been the guest's since it was started.
+            return try record { $0.phase = .committed }
+        }
+        let old = current
+        try record {
+            $0.phase = .committed
+            $0.current = next.record
+            $0.other = old?.record
+        }
+        (previous, current, self.next) = (old, next, nil)
+    }
+
+    /// A VM process that waits for its state becomes the guest's; the one that saved it has nothing more to do.
+    func recordWaiting() throws {
+        guard let next else { return }
+        let old = current
+        try record {
+            $0.phase = .waiting
+            $0.current = next.record
+            $0.other = old?.record
+        }
+        (previous, current, self.next) = (old, next, nil)
+    }
+
+    func recordSaved() throws {
+        let hasEnded = current == nil
+        try record {
+            $0.phase = .saved
+            if hasEnded { $0.current = nil }
+        }
+    }
+
+    func recordRunning() throws {
+        if current == nil, let first = next {
+            // A start: the VM process has run nothing yet.
+            try record {
+                $0.phase = .running
+                $0.current = first.record
+                $0.other = nil
+            }
+            (current, next) = (first, nil)
+        } else {
+            try record { $0.phase = .running }
+        }
+    }
+
+    func continueGuest() async throws {
+        guard let current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
+        do {
+            try await current.finishSaving(deadline: timeouts.save)
+            try await current.qmp.execute(Continue(), deadline: GuestSupervisor.answerDeadline)
+        } catch let error as QMPError {
+            let reason = await explain(error, current)
+            if case .refused = error { throw Lifecycle.Failure(reason) }
+            throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
+        }
+        drainConsole(of: current)
+        notePause()
+    }
+
+    private func notePause() {
+        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else { return }
+        let pause = Int(clamping: resumed - stopped)
+        (previous ?? current).stoppedAt = nil
+        ledger?.lastPause = pause
+    }
+
+    func retirePrevious() async throws {
+        guard let old = previous else { return }
+        try await kill(old)
+        previous = nil
+        try record {
+            $0.other = nil
+            if $0.phase == .committed { $0.phase = .running }
+        }
+        try await unstoreEnds(of: old.generation)
+    }
+
+    func endNext() async throws {
+        if let new = current, let old = previous, ledger?.phase == .committed {
+            // The commit was refused by the new VM process, so it has not run: the old one is the guest's again.
+            try record {
+                $0.phase = .loading
+                $0.current = old.record
+                $0.other = new.record
+            }
+            (current, next, previous) = (old, new, nil)
+        }
+        guard let vm = next else { return }
+        try await kill(vm)
+        next = nil
+        if ledger != nil { try record { $0.other = nil } }
+        try await unstoreEnds(of: vm.generation)
+    }
+
+    func discardState() throws {
+        try record {
+            $0.savedBytes = nil
+            if $0.phase == .committed { $0.phase = .running }
+        }
+        guard let state = inventory[Inventory.state] else { return }
+        try MemoryFile.resize(state, to: 0, name: Inventory.state)
+    }
+
+    /// The next supervisor replaces the VM process, too. It must find everything in the store.
+    func recordRestart() async throws {
+        try record { $0.isRestart = true }
+        try await storeInventory()
+    }
+}

@@ -1,0 +1,155 @@
+import Lifecycle
+import Linux
+import Systemd
+
+/// What the supervisor has to say besides the lifecycle's reports.
+enum Notice {
+    case controlSocketFailed(String)
+    case definitionWarning(String)
+    case changesWait([String])
+    case storeIncomplete(String)
+    case vmProcessSilent(String)
+}
+
+extension GuestSupervisor {
+    func journal(_ notice: Notice) {
+        switch notice {
+        case .controlSocketFailed(let reason):
+            log("Guest '\(name)' can't be controlled by 'perdure': \(reason)", .error)
+        case .definitionWarning(let warning): log(warning, .warning)
+        case .changesWait(let changes):
+            log(
+                "Changes to guest '\(name)' take effect when it is started anew: \(changes.joined(separator: "; "))",
+                .notice,
+                .changesWait
+            )
+        case .storeIncomplete(let reason):
+            log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
+        case .vmProcessSilent(let title):
+            log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
+        }
+    }
+
+    func journal(_ report: Lifecycle.Report) {
+        switch report {
+        case .began(let operation): journalBegin(operation)
+        case .finished(let operation): journalEnd(operation)
+        case .undone(let operation, let step, let reason): journalUndone(operation, step, reason)
+        case .wentOn(let operation, let step, let reason):
+            log(
+                "Guest '\(name)': '\(step.rawValue)' of '\(operation.rawValue)' failed, going on: \(reason)",
+                .warning,
+                .stepWentOn,
+                ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+            )
+        case .adopted: log("Guest '\(name)' runs on in \(currentTitle), now under this supervisor", .notice, .adopted)
+        case .stillSaved: log("Guest '\(name)' is saved; 'perdure exec' and 'perdure load' continue it", .notice, .stillSaved)
+        case .stillWaiting:
+            log("Guest '\(name)' is saved and waits in \(currentTitle); 'perdure load' continues it", .notice, .stillSaved)
+        case .unclear(let reason):
+            log("Guest '\(name)' is left untouched: \(reason)", .critical, .unclear, ["PERDURE_REASON": reason])
+        case .lost(let reason):
+            log("Guest '\(name)' is lost: \(reason)", .critical, .lost, ["PERDURE_REASON": reason])
+        case .vmProcessEnded(let reason):
+            log("Guest '\(name)' is saved, and its \(reason)", .warning, .vmProcessEnded, ["PERDURE_REASON": reason])
+        }
+    }
+
+    private func journalBegin(_ operation: Operation) {
+        durations = [:]
+        switch operation {
+        case .start: log("Starting guest '\(name)'", .info, .guestStarting)
+        case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
+        case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
+        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .leave: break
+        }
+    }
+
+    private func journalEnd(_ operation: Operation) {
+        switch operation {
+        case .start: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
+        case .handover: log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
+        case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)\(pauseText)", .notice, .loaded, handoverFields)
+        case .finishHandover:
+            log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)
+        case .resume, .rollBack: log("Guest '\(name)' runs on in \(currentTitle)", .notice, .rolledBack)
+        case .save: log("Guest '\(name)' is paused, and its device state is saved", .notice, .saved, phaseFields)
+        case .exec: log("\(currentTitle) waits to load guest '\(name)'", .notice, .executed, versionFields)
+        case .stop, .conclude: log("Guest '\(name)' is powered off", .notice, .poweredOff)
+        case .abandon, .leave: break
+        }
+    }
+
+    private func journalUndone(_ operation: Operation, _ step: Step, _ reason: String) {
+        let fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+        switch operation {
+        case .start: log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
+        case .handover:
+            log(
+                "Guest '\(name)' was not handed over and runs on in \(currentTitle): \(reason)",
+                .error,
+                .handoverUndone,
+                fields
+            )
+        default: log("'\(operation.rawValue)' of guest '\(name)' was undone: \(reason)", .error, .requestUndone, fields)
+        }
+    }
+
+    private var currentTitle: String {
+        guard let record = current?.record else { return "no VM process" }
+        return "VM process \(record.generation) (pid \(record.pid), QEMU \(record.version))"
+    }
+
+    private var pauseText: String {
+        ledger?.lastPause.map { ", after a pause of \(Milliseconds(microseconds: $0))" } ?? ""
+    }
+
+    private var versionFields: [String: String] {
+        var fields: [String: String] = [:]
+        fields["PERDURE_QEMU_VERSION_OLD"] = replaced.map { "\($0.version)" }
+        fields["PERDURE_QEMU_PACKAGE_OLD"] = replaced?.package
+        fields["PERDURE_QEMU_VERSION_NEW"] = current.map { "\($0.record.version)" }
+        fields["PERDURE_QEMU_PACKAGE_NEW"] = current?.record.package
+        return fields
+    }
+
+    /// Microseconds that each step took.
+    private var phaseFields: [String: String] {
+        var fields: [String: String] = [:]
+        for (step, duration) in durations {
+            let name = step.rawValue.uppercased().replacing("-", with: "_")
+            fields["PERDURE_\(name)_USEC"] = "\(duration.microseconds)"
+        }
+        return fields
+    }
+
+    private var handoverFields: [String: String] {
+        var fields = phaseFields.merging(versionFields) { first, _ in first }
+        fields["PERDURE_PAUSE_USEC"] = ledger?.lastPause.map { "\($0)" }
+        return fields
+    }
+
+    private func log(
+        _ message: String,
+        _ priority: JournalEntry.Priority,
+        _ id: MessageID? = nil,
+        _ fields: [String: String] = [:]
+    ) {
+        var fields = fields
+        fields["PERDURE_GUEST"] = name
+        fields["PERDURE_GENERATION"] = "\(current?.generation ?? ledger?.generation ?? 0)"
+        JournalEntry(message, priority: priority, messageID: id?.rawValue, fields: fields).send()
+    }
+}
+
+/// A duration as people read it: `8.3 ms`.
+public struct Milliseconds: CustomStringConvertible, Sendable {
+    private let microseconds: Int
+
+    public init(microseconds: Int) { self.microseconds = microseconds }
+
+    public var description: String {
+        let tenths = (microseconds + 50) / 100
+        return "\(tenths / 10).\(tenths % 10) ms"
+    }
+}

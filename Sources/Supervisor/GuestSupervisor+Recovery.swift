@@ -1,0 +1,147 @@
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+import QMP
+import Systemd
+
+/// Finding out what a previous supervisor has left.
+extension GuestSupervisor {
+    /// What is to be done, and whether the unit is being restarted.
+    func recover() async -> (Recovery.Decision, isRestart: Bool) {
+        var evidence = Recovery.Evidence()
+        do {
+            for entry in try DescriptorStore.receive() { inventory[entry.name] = entry.descriptor }
+        } catch {
+            return (.unclear(reason: "the descriptor store can't be read: \(error)"), false)
+        }
+        evidence.hasOtherDescriptors = inventory.names.contains { $0 != Inventory.ledger }
+        if let file = inventory[Inventory.ledger] {
+            do {
+                let (ledgerFile, ledger) = try LedgerFile.open(file)
+                (self.ledgerFile, self.ledger) = (ledgerFile, ledger)
+                evidence.ledger = .valid(ledger.phase)
+            } catch {
+                evidence.ledger = .unreadable(reason: "\(error)")
+            }
+        }
+        if let ledger {
+            evidence.ramProblems = ramProblems(ledger)
+            evidence.hasCompleteState = ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
+            await attach(ledger)
+            if let current { evidence.current = await look(at: current) }
+        }
+        evidence.unknownScopes = await unknownScopes()
+        let decision = Recovery.decide(evidence)
+        let isRestart = ledger?.isRestart ?? false
+        do {
+            try await prepare(for: decision)
+        } catch {
+            return (.unclear(reason: "what was found can't be carried on: \(error)"), false)
+        }
+        return (decision, isRestart)
+    }
+
+    private func ramProblems(_ ledger: Ledger) -> [String] {
+        let needed = ledger.hardware.ram.map { (Inventory.ram($0.id), $0.size) }
+        var problems: [String] = []
+        for (name, size) in needed {
+            guard let file = inventory[name] else {
+                problems.append("'\(name)' is not in the descriptor store any more")
+                continue
+            }
+            if (try? file.size()) != size || !MemoryFile.isSealed(file) {
+                problems.append("'\(name)' in the descriptor store is not the \(size >> 20) MiB that the guest has")
+            }
+        }
+        if inventory[Inventory.state] == nil { problems.append("'vmstate' is not in the descriptor store any more") }
+        return problems
+    }
+
+    /// Finds the VM processes that the ledger names, where they live.
+    private func attach(_ ledger: Ledger) async {
+        func find(_ record: VMProcessRecord?) -> VMProcess? {
+            guard let record, let monitor = inventory[Inventory.qmp(record.generation)],
+                let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
+            else { return nil }
+            let output = try? Descriptor.open("/proc/\(record.pid)/fd/2", O_RDONLY)
+            return attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
+        }
+        current = find(ledger.current)
+        let other = find(ledger.other)
+        switch ledger.phase {
+        case .committed, .waiting: previous = other
+        case .starting, .running, .saving, .loading, .saved, .stopping: next = other
+        }
+    }
+
+    private func look(at vm: VMProcess) async -> Recovery.VMProcess {
+        do {
+            try await vm.qmp.negotiate(deadline: GuestSupervisor.answerDeadline)
+            let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
+            switch status.status {
+            case .paused, .prelaunch, .postmigrate, .finishMigrate: return .paused
+            case .inmigrate: return .incoming
+            case .shutdown:
+                vm.isPoweredOff = true
+                return .poweredOff
+            default: return .running
+            }
+        } catch {
+            return vm.end == nil && vm.handle.isRunning ? .silent : .absent
+        }
+    }
+
+    private func unknownScopes() async -> [String] {
+        let name = name
+        let known = [current, next, previous].compactMap { $0?.record.generation }.map(scopeName)
+        let living = try? await BlockingCalls.run {
+            try GuestScopes.living(guest: name, deadline: GuestSupervisor.managerDeadline)
+        }
+        return (living ?? [:]).filter { !$0.value.isEmpty && !known.contains($0.key) }.keys.sorted()
+    }
+
+    /// Makes the finds fit the decision.
+    private func prepare(for decision: Recovery.Decision) async throws {
+        switch decision {
+        case .unclear, .lost: return
+        case .start:
+            if ledger != nil { try await emptyStore() }
+        case .adopt:
+            try await endNext()
+            if let current { drainConsole(of: current) }
+        case .remainSaved(hasVMProcess: false):
+            // A VM process that has begun to load, or never will, is of no use any more.
+            for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
+            (current, next, previous) = (nil, nil, nil)
+            try record {
+                $0.phase = .saved
+                $0.current = nil
+                $0.other = nil
+            }
+        case .remainSaved(hasVMProcess: true): try await endNext()
+        case .remainWaiting: try await retirePrevious()
+        case .rollBack, .finishHandover, .continueStop, .conclude: break
+        }
+        await readDefinitionQuietly()
+        if ledger != nil { try record { $0.isRestart = false } }
+        try await removeStrangers()
+    }
+
+    /// A definition that has become unreadable does not concern a guest that runs; it is reported when it is needed.
+    private func readDefinitionQuietly() async {
+        let (loader, name) = (loader, name)
+        definition = try? await BlockingCalls.run { try loader.load(name).0 }
+    }
+
+    /// Ends of sockets to VM processes that are no more.
+    private func removeStrangers() async throws {
+        guard let ledger else { return }
+        var expected: Set = [Inventory.ledger, Inventory.state, Inventory.consoleLog]
+        expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
+        for vm in [current, next, previous].compactMap({ $0 }) {
+            expected.formUnion([Inventory.qmp(vm.generation), Inventory.console(vm.generation)])
+        }
+        try await unstore(inventory.names.filter { !expected.contains($0) })
+    }
+}

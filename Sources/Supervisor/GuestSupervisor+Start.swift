@@ -1,0 +1,243 @@
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+import QMP
+import Systemd
+
+/// Making a VM process ready: everything before the guest is touched.
+extension GuestSupervisor {
+    func readDefinition() async throws {
+        let (loader, name) = (loader, name)
+        do {
+            let (definition, warnings) = try await BlockingCalls.run { try loader.load(name) }
+            self.definition = definition
+            for warning in warnings { journal(.definitionWarning("\(warning)")) }
+        } catch let error as DefinitionError {
+            throw Lifecycle.Failure("\(error)", kind: .definition)
+        }
+        // A later change waits for the next start: what the guest can see stays.
+        guard let definition, let running = ledger?.hardware else { return }
+        var wanted = definition.hardware
+        (wanted.machine, wanted.cpuModel) = (running.machine, running.cpuModel)
+        let waiting = wanted.changes(from: running)
+        if !waiting.isEmpty { journal(.changesWait(waiting)) }
+    }
+
+    /// The QEMU program to start next.
+    var qemuPath: String { requestedQEMU ?? definition?.qemu ?? GuestDefinition.defaultQEMU }
+
+    func probeQEMU() async throws {
+        let path = qemuPath
+        requestedQEMU = nil
+        let identity: FileIdentity
+        do {
+            identity = try FileIdentity.of(path: path)
+        } catch {
+            throw Lifecycle.Failure("QEMU can't be used: \(error); see QEMU= in the guest's definition")
+        }
+        if factsOf?.path != path || factsOf?.identity != identity {
+            facts = try await probe(path)
+            factsOf = (path, identity)
+        }
+        guard let facts, let ledger else { return }
+        // Refused before the guest is paused: no load could succeed.
+        _ = try facts.pinnedMachine(ledger.hardware.machine)
+    }
+
+    private func probe(_ path: String) async throws -> QEMUFacts {
+        let (ours, theirs) = try UnixSocket.pair()
+        let output = try VMProcess.makeOutput()
+        let arguments = [
+            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
+            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
+        ]
+        let process = try GatedProcess(
+            path: path,
+            arguments: arguments,
+            environment: GuestSupervisor.environment,
+            inherited: [theirs],
+            output: output
+        )
+        let record = VMProcessRecord(
+            generation: 0,
+            pid: process.handle.pid,
+            startTime: process.handle.startTime,
+            qemu: path,
+            version: QEMUVersion(major: 0, minor: 0),
+            package: "",
+            hasFileMigration: false
+        )
+        let qmp = QMPClient(socket: ours, loop: loop)
+        let vm = VMProcess(record: record, handle: process.handle, qmp: qmp, output: output, facts: nil)
+        watchEnd(of: vm)
+        do {
+            try await letThrough(process, path: path)
+            try await qmp.negotiate(deadline: timeouts.prepare)
+            let facts = try await QEMUFacts.ask(qmp, path: path, deadline: timeouts.prepare)
+            try await kill(vm)
+            return facts
+        } catch {
+            let reason = await explain(error, vm)
+            try? await kill(vm)
+            throw Lifecycle.Failure("QEMU '\(path)' can't be used: \(reason)")
+        }
+    }
+
+    /// Nothing of the supervisor's own environment is QEMU's business.
+    static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
+
+    func createMemory() async throws {
+        guard let definition, let facts else { return }
+        var hardware = definition.hardware
+        hardware.machine = try facts.pinnedMachine(hardware.machine)
+        hardware.cpuModel = try facts.pinnedCPUModel(hardware.cpuModel)
+        let wanted = hardware.ram.reduce(0) { $0 + $1.size }
+        let available = try MemoryInformation.available()
+        guard wanted <= available else {
+            throw Lifecycle.Failure(
+                "the guest wants \(wanted >> 20) MiB of RAM, and the host has \(available >> 20) MiB left; "
+                    + "lower Size= in [RAM] or free memory"
+            )
+        }
+        let file = try LedgerFile()
+        inventory[Inventory.ledger] = file.file
+        for block in hardware.ram {
+            let name = Inventory.ram(block.id)
+            inventory[name] = try MemoryFile.create(name, size: block.size, growth: .fixed)
+        }
+        inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
+        if hardware.console {
+            inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
+        }
+        ledgerFile = file
+        ledger = Ledger(guest: name, phase: .starting, generation: 0, hardware: hardware)
+        try record { _ in }
+        try await storeInventory()
+    }
+
+    func startVMProcess() async throws {
+        guard let ledger, let facts else { return }
+        let generation = ledger.generation + 1
+        let hardware = ledger.hardware
+        let (ourMonitor, theirMonitor) = try UnixSocket.pair()
+        let (ourConsole, theirConsole) = try UnixSocket.pair()
+        inventory[Inventory.qmp(generation)] = ourMonitor
+        inventory[Inventory.console(generation)] = hardware.console ? ourConsole : nil
+        do {
+            try await storeInventory()
+        } catch {
+            try? await unstoreEnds(of: generation)
+            throw error
+        }
+        var inherited = [theirMonitor]
+        if hardware.console { inherited += [theirConsole, inventory[Inventory.consoleLog]].compactMap { $0 } }
+        var ram: [String: Int32] = [:]
+        for block in hardware.ram {
+            guard let file = inventory[Inventory.ram(block.id)] else { continue }
+            ram[block.id] = file.raw
+            inherited.append(file)
+        }
+        let descriptors = VMProcessDescriptors(
+            ram: ram,
+            qmp: theirMonitor.raw,
+            console: theirConsole.raw,
+            consoleLog: inventory[Inventory.consoleLog]?.raw
+        )
+        let output = try VMProcess.makeOutput()
+        let process = try GatedProcess(
+            path: facts.path,
+            arguments: QEMUCommandLine.arguments(
+                guest: name,
+                generation: generation,
+                hardware: hardware,
+                descriptors: descriptors,
+                version: facts.version,
+                incoming: ledger.current != nil || ledger.savedBytes != nil
+            ),
+            environment: GuestSupervisor.environment,
+            inherited: inherited,
+            output: output
+        )
+        let record = VMProcessRecord(
+            generation: generation,
+            pid: process.handle.pid,
+            startTime: process.handle.startTime,
+            qemu: facts.path,
+            version: facts.version,
+            package: facts.package,
+            hasFileMigration: facts.hasFileMigration
+        )
+        let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
+        next = vm
+        try self.record {
+            $0.generation = generation
+            $0.other = record
+        }
+        do {
+            try await startScope(for: vm)
+            try await letThrough(process, path: facts.path)
+        } catch {
+            throw Lifecycle.Failure("VM process \(generation) can't be started: \(await explain(error, vm))")
+        }
+    }
+
+    private func startScope(for vm: VMProcess) async throws {
+        let request = Manager.ScopeRequest(
+            name: scopeName(vm.generation),
+            description: "Perdure guest \(name), VM process \(vm.generation)",
+            slice: GuestName.slice(for: name),
+            before: unit,
+            pid: vm.record.pid
+        )
+        let deadline = timeouts.prepare
+        try await BlockingCalls.run { try Manager.startScope(request, deadline: deadline) }
+    }
+
+    nonisolated func scopeName(_ generation: Int) -> String { GuestScopes.name(guest: name, generation: generation) }
+
+    private func letThrough(_ process: GatedProcess, path: String) async throws {
+        try process.open()
+        try await loop.readable(process.execResult, deadline: timeouts.prepare)
+        try process.checkExecuted(path: path)
+    }
+
+    /// Takes a VM process into care: its monitor and its end are watched from here on.
+    func attach(
+        _ record: VMProcessRecord,
+        handle: ProcessHandle,
+        monitor: Descriptor,
+        output: Descriptor?,
+        facts: QEMUFacts?
+    ) -> VMProcess {
+        let generation = record.generation
+        let qmp = QMPClient(socket: monitor, loop: loop) { [weak self] event in
+            self?.assumeIsolated { $0.received(event, from: generation) }
+        }
+        let vm = VMProcess(record: record, handle: handle, qmp: qmp, output: output, facts: facts)
+        watchEnd(of: vm)
+        return vm
+    }
+
+    func connectNext() async throws {
+        guard let vm = next else { return }
+        do {
+            try await vm.qmp.negotiate(deadline: timeouts.prepare)
+            let isIncoming = ledger?.current != nil || ledger?.savedBytes != nil
+            var capabilities: [MigrationCapability] = [.ignoreShared, .events]
+            if isIncoming { capabilities.append(.lateBlockActivate) }
+            try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
+        } catch {
+            throw Lifecycle.Failure(await explain(error, vm))
+        }
+    }
+
+    /// The failure together with what the VM process left behind, if it was its end.
+    func explain(_ error: any Error, _ vm: VMProcess) async -> String {
+        var text = "\(error)"
+        if case QMPError.disconnected = error, await hasEnded(vm, within: .seconds(2)), let end = vm.end {
+            text = "\(vm.title) \(end)"
+        }
+        return vm.lastWords.map { "\(text); QEMU said: \($0)" } ?? text
+    }
+}

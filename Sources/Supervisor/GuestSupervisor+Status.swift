@@ -1,0 +1,65 @@
+import Lifecycle
+import Linux
+import Varlink
+
+extension GuestSupervisor {
+    var status: GuestInterface.Status {
+        GuestInterface.Status(
+            guest: name,
+            state: stateName,
+            summary: summary,
+            generation: current?.generation ?? ledger?.generation ?? 0,
+            pid: current.map { Int($0.record.pid) },
+            qemu: current?.record.qemu,
+            qemuVersion: current.map { "\($0.record.version)" },
+            lastPauseUsec: ledger?.lastPause,
+            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0
+        )
+    }
+
+    private var stateName: String {
+        switch lifecycle.state {
+        case .recovering: "recovering"
+        case .operating(let run): run.operation.rawValue
+        case .ended: "ended"
+        case .standing(.off): "off"
+        case .standing(.running): "running"
+        case .standing(.saved): "saved"
+        case .standing(.waiting): "waiting"
+        case .standing(.unclear): "unclear"
+        }
+    }
+
+    /// A sentence for `systemctl status`.
+    var summary: String {
+        let process = current.map { "VM process \($0.generation) (QEMU \($0.record.version))" } ?? "no VM process"
+        let pause = ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
+        return switch lifecycle.state {
+        case .recovering: "Looking for what there is of the guest"
+        case .operating(let run): describe(run.operation)
+        case .ended: "Ended"
+        case .standing(.off): "Off"
+        case .standing(.running): "Running in \(process)\(pause)"
+        case .standing(.saved(hasVMProcess: true)): "Saved, paused in \(process); go on with 'perdure exec'"
+        case .standing(.saved(hasVMProcess: false)): "Saved, without a VM process; go on with 'perdure exec'"
+        case .standing(.waiting): "Saved; \(process) waits to load it ('perdure load')"
+        case .standing(.unclear(let reason)): "Left untouched: \(reason)"
+        }
+    }
+
+    private func describe(_ operation: Operation) -> String {
+        switch operation {
+        case .start: "Starting"
+        case .handover: "Handing over to the next VM process"
+        case .save: "Saving"
+        case .exec: "Replacing the VM process"
+        case .load: "Loading"
+        case .resume, .rollBack: "Continuing in the old VM process"
+        case .finishHandover: "Finishing a handover"
+        case .stop: "Powering off"
+        case .conclude: "Powered off"
+        case .abandon: "Lost"
+        case .leave: "Making way for the next supervisor"
+        }
+    }
+}

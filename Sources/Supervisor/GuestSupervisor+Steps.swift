@@ -1,0 +1,35 @@
+import Lifecycle
+
+extension GuestSupervisor {
+    /// Carries one step out. Throws where it has had no effect, unless the failure's kind says otherwise.
+    func perform(_ step: Step) async throws {
+        switch step {
+        case .readDefinition: try await readDefinition()
+        case .probeQEMU: try await probeQEMU()
+        case .createMemory: try await createMemory()
+        case .startVMProcess: try await startVMProcess()
+        case .connect: try await connectNext()
+        case .compare: try await compare()
+        case .syncDisks: try await syncDisks()
+        case .recordSaving: try record { $0.phase = .saving }
+        case .stopGuest: try await stopGuest()
+        case .saveState: try await saveState()
+        case .recordSaved: try recordSaved()
+        case .recordLoading: try record { $0.phase = .loading }
+        case .loadState: try await loadState()
+        case .recordCommit: try recordCommit()
+        case .recordWaiting: try recordWaiting()
+        case .recordRunning: try recordRunning()
+        case .continueGuest: try await continueGuest()
+        case .retireVMProcess: try await retirePrevious()
+        case .endNextVMProcess: try await endNext()
+        case .endVMProcess: try await endCurrent()
+        case .discardState: try discardState()
+        case .recordStopping: try record { $0.phase = .stopping }
+        case .powerDown: try await powerDown()
+        case .awaitPowerOff: try await awaitPowerOff()
+        case .emptyStore: try await emptyStore()
+        case .recordRestart: try await recordRestart()
+        }
+    }
+}

@@ -1,0 +1,220 @@
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+import QMP
+import Systemd
+import Varlink
+
+/// Takes care of one guest: carries out what `Lifecycle` decides, and reports back what came of it.
+///
+/// Everything runs on one event loop. Calls that may block go through `BlockingCalls`.
+public actor GuestSupervisor {
+    nonisolated let loop: EventLoop
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    /// How long systemd may take to answer.
+    static let managerDeadline = Duration.seconds(10)
+    /// How long a QEMU that does well may take for a question.
+    static let answerDeadline = Duration.seconds(5)
+    /// How long a process may take to end after SIGKILL, its memory's release included.
+    static let killDeadline = Duration.seconds(20)
+
+    nonisolated let name: String
+    nonisolated let unit: String
+    nonisolated let loader: DefinitionLoader
+
+    var lifecycle = Lifecycle()
+    var inventory = Inventory()
+    var ledgerFile: LedgerFile?
+    var ledger: Ledger?
+
+    /// As last read without errors; nil until then.
+    var definition: GuestDefinition?
+    var facts: QEMUFacts?
+    var factsOf: (path: String, identity: FileIdentity)?
+    /// What `--qemu` asked for, for the operation under way.
+    var requestedQEMU: String?
+
+    /// The guest's.
+    var current: VMProcess?
+    /// Being made ready to become the guest's.
+    var next: VMProcess?
+    /// Was the guest's until the commit.
+    var previous: VMProcess?
+
+    var durations: [Step: Duration] = [:]
+    var replaced: VMProcessRecord?
+    var consoleTrimmedTo: UInt64 = 0
+    var powerOffWaiter: CheckedContinuation<Void, Never>?
+    /// QEMU processes in care, by pid, until their end has been seen.
+    var processes: [Int32: VMProcess] = [:]
+
+    var tickets = 0
+    var replies: [Lifecycle.Ticket: (Lifecycle.Reply) -> Void] = [:]
+    private var watches: [ReadWatch] = []
+    private var watchdog: Timer?
+    private var reloadWatch: ReloadWatch?
+    var control: ControlServer?
+    private var lastStatus = ""
+    private let end: @Sendable (Int32) -> Void
+
+    /// - Parameters:
+    ///   - end: called once with the exit status, when there is nothing left to do.
+    public init(
+        guest name: String,
+        loop: EventLoop,
+        loader: DefinitionLoader = DefinitionLoader(),
+        end: @escaping @Sendable (Int32) -> Void
+    ) {
+        self.name = name
+        self.loop = loop
+        self.loader = loader
+        self.end = end
+        unit = "perdure@\(name).service"
+    }
+
+    /// Begins: finds out what there is of the guest and carries on from there.
+    /// - Parameters:
+    ///   - signals: a descriptor that SIGTERM and SIGUSR2 are read from.
+    ///   - runtimeDirectory: where the control socket is made.
+    public func start(signals: Descriptor, runtimeDirectory: String) async {
+        watches.append(
+            loop.whenReadable(signals) { [weak self] in
+                self?.assumeIsolated { supervisor in
+                    while let signal = try? Signals.next(from: signals) { supervisor.received(signal) }
+                }
+            }
+        )
+        do {
+            control = try ControlServer(path: "\(runtimeDirectory)/control", supervisor: self, loop: loop)
+        } catch {
+            journal(.controlSocketFailed("\(error)"))
+        }
+        // What a restart before this one left half done must be known before anything is asked of systemd.
+        let (decision, isRestart) = await recover()
+        post(.recovered(decision, isRestart: isRestart))
+        let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
+        reloadWatch = reloads
+        await reloads.start()
+    }
+
+    // MARK: Events and effects
+
+    func post(_ event: Lifecycle.Event) {
+        for effect in lifecycle.handle(event) { carryOut(effect) }
+        tellStatus()
+    }
+
+    private func carryOut(_ effect: Lifecycle.Effect) {
+        switch effect {
+        case .perform(let step): Task { await run(step) }
+        case .reply(let ticket, let reply): replies.removeValue(forKey: ticket)?(reply)
+        case .report(let report): journal(report)
+        case .ready:
+            Notifier.send("READY=1")
+            startWatchdog()
+        case .exit(let status):
+            Notifier.send("STOPPING=1")
+            control?.close()
+            end(status.rawValue)
+        }
+    }
+
+    private func run(_ step: Step) async {
+        extendStartTimeout()
+        let begin = ContinuousClock.now
+        do {
+            try await perform(step)
+            durations[step] = .now - begin
+            post(.completed(step))
+        } catch {
+            durations[step] = .now - begin
+            post(.failed(step, (error as? Lifecycle.Failure) ?? Lifecycle.Failure("\(error)")))
+        }
+    }
+
+    /// Asks for something on a person's behalf; `reply` is called once.
+    func request(_ request: Request, qemu: String?, reply: @escaping (Lifecycle.Reply) -> Void) {
+        tickets += 1
+        replies[tickets] = reply
+        if case .standing = lifecycle.state { requestedQEMU = qemu }
+        post(.requested(request, tickets))
+    }
+
+    // MARK: Signals
+
+    private func received(_ signal: Int32) {
+        switch signal {
+        // systemd sends it for a restart only (RestartKillSignal=).
+        case SIGUSR2: post(.terminate(.restart))
+        case SIGTERM: Task { post(.terminate(await meaningOfTermination())) }
+        default: break
+        }
+    }
+
+    /// A SIGTERM means a stop only where systemd has a job to stop the unit.
+    private func meaningOfTermination() async -> Termination {
+        let unit = unit
+        let job = try? await BlockingCalls.run { try Manager.job(of: unit, deadline: GuestSupervisor.managerDeadline) }
+        switch job {
+        case .stop: return .stop
+        case .restart: return .restart
+        default: return .signal
+        }
+    }
+
+    // MARK: What systemd is told
+
+    private func tellStatus() {
+        let text = summary
+        if text == lastStatus { return }
+        lastStatus = text
+        Notifier.send("STATUS=\(text)")
+    }
+
+    /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
+    private func extendStartTimeout() {
+        guard watchdog == nil, case .operating = lifecycle.state else { return }
+        let longest = [timeouts.prepare, timeouts.sync, timeouts.save, timeouts.load].max() ?? timeouts.prepare
+        Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")
+    }
+
+    private func startWatchdog() {
+        guard watchdog == nil, let interval = Notifier.watchdogInterval else { return }
+        watchdog = loop.every(interval / 3) { [weak self] in
+            self?.assumeIsolated { supervisor in _ = Task { await supervisor.feedWatchdog(deadline: interval / 4) } }
+        }
+    }
+
+    /// The watchdog is fed only while the guest's VM process answers.
+    private func feedWatchdog(deadline: Duration) async {
+        guard case .standing(.running) = lifecycle.state, let current else {
+            Notifier.send("WATCHDOG=1")
+            return
+        }
+        do {
+            _ = try await current.qmp.execute(QueryStatus(), deadline: deadline)
+            Notifier.send("WATCHDOG=1")
+        } catch QMPError.timedOut {
+            journal(.vmProcessSilent(current.title))
+        } catch {
+            // Its end is reported where it is seen.
+            Notifier.send("WATCHDOG=1")
+        }
+    }
+
+    /// A reload may have made systemd drop what it kept for us, when the unit has changed.
+    private func managerReloaded() {
+        Task {
+            guard !inventory.isEmpty else { return }
+            do {
+                try await storeInventory()
+            } catch {
+                journal(.storeIncomplete("\(error)"))
+            }
+        }
+    }
+
+    var timeouts: HandoverTimeouts { definition?.handover ?? HandoverTimeouts() }
+}

@@ -1,0 +1,139 @@
+import FoundationEssentials
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+
+/// The little that must be known to carry on after a supervisor's end.
+///
+/// A guest may run for years through many versions of this program: names of coding keys never change, a field added
+/// later is optional, and `format` is raised only where an older supervisor would go wrong.
+struct Ledger: Codable, Equatable, Sendable {
+    static let currentFormat = 1
+
+    var format = Ledger.currentFormat
+    var guest: String
+    var phase: Recovery.Phase
+    /// The generation of the newest VM process that was ever started for this guest.
+    var generation: Int
+    /// The VM process that is the guest's.
+    var current: VMProcessRecord?
+    /// The one being made ready before a commit, the one replaced after it.
+    var other: VMProcessRecord?
+    /// Machine type and CPU model are pinned to versioned names.
+    var hardware: GuestHardware
+    /// How many bytes of device state `vmstate` holds.
+    var savedBytes: UInt64?
+    /// The supervisor that wrote this made way for one that is to replace the VM process, too.
+    var isRestart = false
+    /// Microseconds that the guest was paused by the last handover.
+    var lastPause: Int?
+}
+
+/// Which process a VM process is, and what it runs.
+struct VMProcessRecord: Codable, Equatable, Sendable {
+    var generation: Int
+    var pid: Int32
+    /// Clock ticks after boot; with `pid` it names the process once and for all.
+    var startTime: UInt64
+    var qemu: String
+    var version: QEMUVersion
+    /// The distribution's name for the build, as QEMU gives it.
+    var package: String
+    /// Whether it saves to and loads from files by name, see `QEMUFacts`.
+    var hasFileMigration: Bool
+}
+
+/// The ledger's memory file: two slots that are written in turn, so that one is whole at any instant.
+struct LedgerFile: Sendable {
+    enum Problem: Error, Equatable, CustomStringConvertible {
+        case noValidSlot
+        case newerFormat(Int)
+        case wrongSize
+
+        var description: String {
+            switch self {
+            case .noValidSlot: "neither of its two copies is whole"
+            case .newerFormat(let format): "it has format \(format), which only a newer perdure understands"
+            case .wrongSize: "its file is not as perdure makes it"
+            }
+        }
+    }
+
+    static let slotSize: UInt64 = 64 << 10
+    private static let magic: [UInt8] = Array("PRDL".utf8)
+    private static let headerSize = 24
+
+    let file: Descriptor
+    private var sequence: UInt64 = 0
+
+    /// A new, empty ledger.
+    init() throws {
+        file = try MemoryFile.create("ledger", size: 2 * LedgerFile.slotSize, growth: .fixed)
+    }
+
+    /// Opens a ledger that another supervisor has written, and reads what it says.
+    static func open(_ file: Descriptor) throws -> (LedgerFile, Ledger) {
+        guard try file.size() == 2 * slotSize, MemoryFile.isSealed(file) else { throw Problem.wrongSize }
+        var newest: (sequence: UInt64, payload: [UInt8])?
+        for slot: UInt64 in 0..<2 {
+            let bytes = try file.read(at: slot * slotSize, count: Int(slotSize))
+            if let found = decode(bytes), found.sequence > (newest?.sequence ?? 0) { newest = found }
+        }
+        guard let newest else { throw Problem.noValidSlot }
+        struct Format: Decodable { let format: Int }
+        let format = try JSONDecoder().decode(Format.self, from: Data(newest.payload)).format
+        if format > Ledger.currentFormat { throw Problem.newerFormat(format) }
+        let ledger = try JSONDecoder().decode(Ledger.self, from: Data(newest.payload))
+        return (LedgerFile(file: file, sequence: newest.sequence), ledger)
+    }
+
+    private init(file: Descriptor, sequence: UInt64) {
+        self.file = file
+        self.sequence = sequence
+    }
+
+    /// Replaces what the ledger says. Whoever reads it sees the old or the new, nothing between.
+    mutating func write(_ ledger: Ledger) throws {
+        let payload = try [UInt8](JSONEncoder().encode(ledger))
+        guard LedgerFile.headerSize + payload.count <= LedgerFile.slotSize else {
+            throw SystemCallError("write", on: "ledger", code: EFBIG)
+        }
+        let next = sequence + 1
+        var bytes = LedgerFile.magic
+        bytes += LedgerFile.littleEndian(UInt32(payload.count))
+        bytes += LedgerFile.littleEndian(next)
+        bytes += LedgerFile.littleEndian(CRC32.of(LedgerFile.littleEndian(next) + payload))
+        bytes += [0, 0, 0, 0]
+        try file.write(bytes + payload, at: next % 2 * LedgerFile.slotSize)
+        sequence = next
+    }
+
+    private static func decode(_ bytes: [UInt8]) -> (sequence: UInt64, payload: [UInt8])? {
+        guard bytes.count > headerSize, Array(bytes[0..<4]) == magic else { return nil }
+        let length = Int(number(bytes[4..<8]))
+        guard length > 0, headerSize + length <= bytes.count else { return nil }
+        let payload = Array(bytes[headerSize..<(headerSize + length)])
+        guard number(bytes[16..<20]) == UInt64(CRC32.of(Array(bytes[8..<16]) + payload)) else { return nil }
+        return (number(bytes[8..<16]), payload)
+    }
+
+    private static func littleEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+        withUnsafeBytes(of: value.littleEndian) { Array($0) }
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+/// The checksum of Ethernet and zlib.
+enum CRC32 {
+    private static let table: [UInt32] = (0..<256).map { index in
+        (0..<8).reduce(UInt32(index)) { value, _ in value & 1 == 1 ? 0xEDB8_8320 ^ (value >> 1) : value >> 1 }
+    }
+
+    static func of(_ bytes: [UInt8]) -> UInt32 {
+        ~bytes.reduce(~UInt32(0)) { table[Int(($0 ^ UInt32($1)) & 0xFF)] ^ ($0 >> 8) }
+    }
+}

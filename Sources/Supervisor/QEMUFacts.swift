@@ -1,0 +1,69 @@
+import GuestDefinition
+import Linux
+import QMP
+
+/// What a QEMU program says of itself.
+struct QEMUFacts: Sendable {
+    var path: String
+    var version: QEMUVersion
+    var package: String
+    /// Versioned names and aliases of machine types, each with its versioned name.
+    var machines: [String: String]
+    /// CPU models that have a versioned name of their own, with it.
+    var cpuModels: [String: String]
+    /// `migrate` and `migrate-incoming` take files, and then no other descriptor of a file.
+    var hasFileMigration: Bool
+    /// `migrate-incoming` can be told to stay alive when it fails.
+    var hasExitOnError: Bool
+
+    /// The versioned name of a machine type.
+    func pinnedMachine(_ name: String) throws(UnknownName) -> String {
+        if let versioned = machines[name] { return versioned }
+        throw UnknownName(
+            "QEMU '\(path)' (\(version)) has no machine type '\(name)'; it has "
+                + machines.keys.filter { $0.hasPrefix("pc") || $0.hasPrefix("q35") }.sorted().suffix(6)
+                .joined(separator: ", ")
+        )
+    }
+
+    /// The versioned name of a CPU model; the name itself where models have no versions.
+    func pinnedCPUModel(_ name: String) throws(UnknownName) -> String {
+        if let versioned = cpuModels[name] { return versioned }
+        throw UnknownName("QEMU '\(path)' (\(version)) has no CPU model '\(name)'; '\(path) -cpu help' lists them")
+    }
+
+    struct UnknownName: Error, CustomStringConvertible {
+        let description: String
+
+        init(_ description: String) { self.description = description }
+    }
+
+    /// Asks a QEMU that runs.
+    static func ask(_ qmp: QMPClient, path: String, deadline: Duration) async throws -> QEMUFacts {
+        let version = try await qmp.execute(QueryVersion(), deadline: deadline)
+        let machines = try await qmp.execute(QueryMachines(), deadline: deadline)
+        let models = try await qmp.execute(QueryCPUDefinitions(), deadline: deadline)
+        let schema = try await qmp.execute(QuerySchema(), deadline: deadline)
+        var machineNames: [String: String] = [:]
+        for machine in machines {
+            machineNames[machine.name] = machine.name
+            if let alias = machine.alias { machineNames[alias] = machine.name }
+        }
+        return QEMUFacts(
+            path: path,
+            version: QEMUVersion(major: version.qemu.major, minor: version.qemu.minor, micro: version.qemu.micro),
+            package: version.package,
+            machines: machineNames,
+            cpuModels: Dictionary(models.map { ($0.name, $0.aliasOf ?? $0.name) }) { first, _ in first },
+            // The schema's type names are numbers: the transports are found by their members' names.
+            hasFileMigration: schema.contains { entity in
+                let names = Set((entity.members ?? []).map(\.name))
+                return entity.metaType == "enum" && names.isSuperset(of: ["socket", "exec", "rdma", "file"])
+            },
+            hasExitOnError: schema.contains { entity in
+                let names = Set((entity.members ?? []).map(\.name))
+                return entity.metaType == "object" && names.isSuperset(of: ["uri", "exit-on-error"])
+            }
+        )
+    }
+}

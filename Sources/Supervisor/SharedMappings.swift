@@ -1,0 +1,33 @@
+import Glibc
+import Linux
+
+/// What a process maps of a file, from /proc/PID/maps.
+enum SharedMappings {
+    /// Longer than any QEMU's.
+    private static let longest = 4 << 20
+
+    /// How many bytes of the file the process maps shared and writable.
+    static func length(of file: FileIdentity, in pid: Int32) throws -> UInt64 {
+        let path = "/proc/\(pid)/maps"
+        let maps = try Descriptor.open(path, O_RDONLY)
+        var text: [UInt8] = []
+        // The kernel gives a page at a time.
+        while text.count < longest {
+            let part = try maps.read(at: UInt64(text.count), count: 65_536)
+            if part.isEmpty { break }
+            text += part
+        }
+        return String(decoding: text, as: UTF8.self).split(separator: "\n").reduce(0) { total, line in
+            total + length(of: file, in: line)
+        }
+    }
+
+    private static func length(of file: FileIdentity, in line: Substring) -> UInt64 {
+        let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
+        guard fields.count > 4, fields[1].hasPrefix("rw"), fields[1].hasSuffix("s"), fields[4] == "\(file.inode)" else {
+            return 0
+        }
+        let ends = fields[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
+        return ends.count == 2 ? ends[1] - ends[0] : 0
+    }
+}

@@ -1,0 +1,47 @@
+import ArgumentParser
+import GuestDefinition
+import Linux
+import Varlink
+
+/// Calls to a guest's supervisor on behalf of a command.
+struct GuestClient {
+    let guest: String
+    private let client: VarlinkClient
+
+    init(_ guest: String) throws {
+        if let problem = GuestName.problem(with: guest) { throw Exit.failure(problem) }
+        self.guest = guest
+        do {
+            client = try VarlinkClient(path: "/run/perdure/\(guest)/control")
+        } catch where error.code == 2 || error.code == 111 {
+            throw Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
+        } catch {
+            throw Exit.failure("the supervisor of guest '\(guest)' can't be reached: \(error)")
+        }
+    }
+
+    func call(
+        _ method: GuestInterface.Method,
+        _ parameters: some Encodable = GuestInterface.NoParameters()
+    ) throws -> GuestInterface.Status {
+        try call(method, parameters, as: GuestInterface.StatusReply.self).0.status
+    }
+
+    func call<Reply: Decodable>(
+        _ method: GuestInterface.Method,
+        _ parameters: some Encodable,
+        as type: Reply.Type
+    ) throws -> (Reply, [Descriptor]) {
+        do {
+            return try client.call(method.qualified, parameters, as: type)
+        } catch let error as VarlinkError {
+            let message = "guest '\(guest)': \(error)"
+            switch error.name {
+            case GuestInterface.Failure.refused.qualified: throw Exit.refused(message)
+            case GuestInterface.Failure.failed.qualified: throw Exit.refused(message)
+            case GuestInterface.Failure.notRunning.qualified: throw Exit.notRunning(message)
+            default: throw Exit.failure(message)
+            }
+        }
+    }
+}
