@@ -30,9 +30,8 @@ final class BootedSystem: Sendable {
             .appendingPathComponent("../System/boot-systemd").standardizedFileURL
         let input = Pipe()
         let output = Pipe()
-        program = Process()
-        program.executableURL = script
-        program.arguments = [destdir] + (FileManager.default.fileExists(atPath: Self.cache) ? [Self.cache] : [])
+        let cache = FileManager.default.fileExists(atPath: Self.cache) ? [Self.cache] : []
+        program = Process(running: [script.path, destdir] + cache)
         program.standardInput = input
         program.standardOutput = output
         program.standardError = try FileHandle(forWritingTo: errors)

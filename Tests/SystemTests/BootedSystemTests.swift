@@ -15,8 +15,10 @@ extension SystemTests {
             #expect(number >= 252)
             #expect(try await system.property("dbus.service", "ActiveState") == "active")
             #expect(try system.processes(named: "systemd").map(\.pid) == [1])
-            #expect(try system.processes(named: "systemd-journald").map(\.cgroup)
-                == ["/system.slice/systemd-journald.service"])
+            #expect(
+                try system.processes(named: "systemd-journald").map(\.cgroup)
+                    == ["/system.slice/systemd-journald.service"]
+            )
 
             try await system.stop()
             #expect(!FileManager.default.fileExists(atPath: cgroup))

@@ -24,9 +24,7 @@ enum Command {
             try Data((file == files[0] ? input : "").utf8).write(to: file)
         }
 
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = arguments
+        let process = Process(running: arguments)
         process.standardInput = try FileHandle(forReadingFrom: files[0])
         process.standardOutput = try FileHandle(forWritingTo: files[1])
         process.standardError = try FileHandle(forWritingTo: files[2])
@@ -40,6 +38,14 @@ enum Command {
 }
 
 extension Process {
+    /// A process that will run a program found on the PATH. The threads of Dispatch block signals, and a child would
+    /// inherit that and could not be told to end; `env` undoes it.
+    convenience init(running arguments: [String]) {
+        self.init()
+        executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        self.arguments = ["--default-signal"] + arguments
+    }
+
     fileprivate func runToEnd() async throws {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             terminationHandler = { _ in continuation.resume() }
