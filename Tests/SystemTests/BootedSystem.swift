@@ -1,0 +1,153 @@
+import Foundation
+import Synchronization
+import Testing
+
+/// A systemd booted as PID 1 of its own namespaces, on an overlay of this machine's root; see `System/boot-systemd`.
+///
+/// It ends with this object, and with this process however that dies.
+final class BootedSystem: Sendable {
+    /// A tree made by `make install DESTDIR=…`, or nil if system tests are not wanted.
+    static let stage = ProcessInfo.processInfo.environment["PERDURE_TEST_STAGE"]
+
+    /// Where the test guest was built; seen as `/var/lib/perdure-tests` inside.
+    static let cache = ProcessInfo.processInfo.environment["PERDURE_TEST_CACHE"] ?? "/var/cache/perdure-tests"
+
+    /// The system's root cgroup, as a path on this machine.
+    let cgroup: String
+    private let currentLeader: Mutex<Int32>
+    private let program: Process
+    private let lifeline: FileHandle
+    private let messages: AsyncStream<String>
+    private let errors: URL
+
+    /// PID 1 of the system, by its number on this machine.
+    var leader: Int32 { currentLeader.withLock { $0 } }
+
+    private init(destdir: String) async throws {
+        errors = FileManager.default.temporaryDirectory.appendingPathComponent("boot-systemd-\(UUID().uuidString)")
+        try Data().write(to: errors)
+        let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../System/boot-systemd").standardizedFileURL
+        let input = Pipe()
+        let output = Pipe()
+        let cache = FileManager.default.fileExists(atPath: Self.cache) ? [Self.cache] : []
+        program = Process(running: [script.path, destdir] + cache)
+        program.standardInput = input
+        program.standardOutput = output
+        program.standardError = try FileHandle(forWritingTo: errors)
+        lifeline = input.fileHandleForWriting
+        messages = Self.lines(from: output.fileHandleForReading)
+        try program.run()
+        let errors = errors
+        do {
+            let messages = messages
+            cgroup = try await withDeadline(.seconds(30), for: "boot-systemd to make a cgroup") {
+                try await Self.next("cgroup=", in: messages)
+            }
+            currentLeader = Mutex(0)
+            try await waitForBoot()
+        } catch {
+            let reason = (try? String(contentsOf: errors, encoding: .utf8)) ?? ""
+            try? FileManager.default.removeItem(at: errors)
+            throw CommandFailure(description: "boot-systemd failed. \(error)\n\(reason)")
+        }
+    }
+
+    /// Boots a system with the tree at `destdir` copied over its root, and waits until its start-up is complete.
+    static func start(installing destdir: String) async throws -> BootedSystem {
+        try await BootedSystem(destdir: destdir)
+    }
+
+    /// Waits until systemd has come up: after the start, and after each reboot.
+    func waitForBoot(deadline: Duration = .seconds(120)) async throws {
+        let messages = messages
+        let pid = try await withDeadline(deadline, for: "the system's systemd to boot") {
+            let pid = try await Self.next("leader=", in: messages)
+            _ = try await Self.next("booted", in: messages)
+            return pid
+        }
+        guard let pid = Int32(pid) else {
+            throw CommandFailure(description: "boot-systemd printed 'leader=\(pid)', which is no number.")
+        }
+        currentLeader.withLock { $0 = pid }
+        // 'degraded' and the like are for the tests to judge.
+        _ = try await run(["systemctl", "is-system-running", "--wait"], deadline: deadline, check: false)
+    }
+
+    /// Waits until the system has powered itself off.
+    func waitForPowerOff(deadline: Duration = .seconds(120)) async throws {
+        let messages = messages
+        try await withDeadline(deadline, for: "the system to power off") {
+            for await _ in messages {}
+        }
+    }
+
+    /// Runs a command inside as root, in the cgroup `init.scope`.
+    /// - Parameters:
+    ///   - deadline: when the command is killed and an error thrown.
+    ///   - check: throw an error if it does not exit with 0.
+    @discardableResult
+    func run(
+        _ command: [String],
+        input: String = "",
+        deadline: Duration = .seconds(60),
+        check: Bool = true
+    ) async throws -> Output {
+        let seconds = max(1, deadline.components.seconds)
+        let enterCgroup = #"echo 0 >"$0/init.scope/cgroup.procs" && exec "$@""#
+        let output = try await Command.run(
+            ["sh", "-c", enterCgroup, cgroup]
+                + ["nsenter", "--target", "\(leader)", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"]
+                + ["env", "-i", "HOME=/root", "LANG=C.UTF-8"]
+                + ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+                + ["timeout", "--kill-after=5", "\(seconds)"] + command,
+            input: input
+        )
+        let line = command.joined(separator: " ")
+        if output.status == 124 || output.status == 137 {
+            throw CommandFailure(description: "'\(line)' was killed after \(seconds) s.\n\(output.stderr)")
+        }
+        if check && output.status != 0 {
+            throw CommandFailure(
+                description: "'\(line)' exited with \(output.status).\n\(output.stdout)\(output.stderr)"
+            )
+        }
+        return output
+    }
+
+    /// Ends the system, if it still runs, and waits until nothing is left of it.
+    func stop() async throws {
+        try? lifeline.close()
+        try await withDeadline(.seconds(60), for: "boot-systemd to tear the system down") { [messages] in
+            for await _ in messages {}
+        }
+        program.waitUntilExit()
+        try? FileManager.default.removeItem(at: errors)
+        if program.terminationStatus != 0 {
+            throw CommandFailure(description: "boot-systemd exited with \(program.terminationStatus).")
+        }
+    }
+
+    private static func next(_ prefix: String, in messages: AsyncStream<String>) async throws -> String {
+        for await line in messages where line.hasPrefix(prefix) {
+            return String(line.dropFirst(prefix.count))
+        }
+        throw CommandFailure(description: "It ended before it said '\(prefix)'.")
+    }
+
+    private static func lines(from handle: FileHandle) -> AsyncStream<String> {
+        AsyncStream { continuation in
+            Thread.detachNewThread {
+                var pending = Data()
+                while case let chunk = handle.availableData, !chunk.isEmpty {
+                    pending.append(chunk)
+                    while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
+                        continuation.yield(String(decoding: pending[..<end], as: UTF8.self))
+                        pending.removeSubrange(...end)
+                    }
+                }
+                continuation.finish()
+            }
+        }
+    }
+}

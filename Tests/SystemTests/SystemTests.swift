@@ -1,0 +1,44 @@
+import Foundation
+import Synchronization
+import Testing
+
+/// All tests that need a booted system: one at a time, and only if there is something installed to test.
+///
+/// Add a suite as `extension SystemTests { @Suite struct … }`, so that it inherits these traits.
+@Suite(
+    .serialized,
+    .enabled(if: BootedSystem.stage != nil, "PERDURE_TEST_STAGE names no installed tree"),
+    .compactMapIssues { issue in
+        issueCount.withLock { $0 += 1 }
+        return issue
+    }
+)
+enum SystemTests {}
+
+private let issueCount = Mutex(0)
+
+/// Boots a system with what is to be tested, and always tears it down. If `body` fails, in whichever way, the end of
+/// the system's journal is printed.
+func withBootedSystem<Result>(_ body: (BootedSystem) async throws -> Result) async throws -> Result {
+    let stage = try #require(BootedSystem.stage)
+    let before = issueCount.withLock { $0 }
+    let system = try await BootedSystem.start(installing: stage)
+    do {
+        let result = try await body(system)
+        if issueCount.withLock({ $0 }) != before {
+            await printJournal(of: system)
+        }
+        try await system.stop()
+        return result
+    } catch {
+        await printJournal(of: system)
+        try? await system.stop()
+        throw error
+    }
+}
+
+private func printJournal(of system: BootedSystem) async {
+    let test = Test.current?.name ?? "?"
+    let text = await system.journalEnd()
+    FileHandle.standardError.write(Data("--- journal of the system that '\(test)' booted ---\n\(text)---\n".utf8))
+}
