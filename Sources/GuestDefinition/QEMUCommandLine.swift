@@ -43,6 +43,8 @@ public enum QEMUCommandLine {
         arguments += processor(of: hardware)
         arguments += [
             "-nodefaults", "-no-user-config", "-display", "none", "-only-migratable", "-S",
+            // A guest that has powered itself off leaves its VM process behind to say so, whoever comes to ask.
+            "-action", "shutdown=pause",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         ]
         arguments += memory(of: hardware, descriptors.ram)

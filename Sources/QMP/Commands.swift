@@ -79,7 +79,8 @@ public struct QuerySchema: QMPCommand {
     /// One entity of the schema; which members are there depends on its kind.
     public struct Entity: Decodable, Sendable {
         public struct Member: Decodable, Sendable {
-            public let name: String
+            /// Absent in alternates.
+            public let name: String?
         }
 
         public let name: String

@@ -57,11 +57,11 @@ struct QEMUFacts: Sendable {
             cpuModels: Dictionary(models.map { ($0.name, $0.aliasOf ?? $0.name) }) { first, _ in first },
             // The schema's type names are numbers: the transports are found by their members' names.
             hasFileMigration: schema.contains { entity in
-                let names = Set((entity.members ?? []).map(\.name))
+                let names = Set((entity.members ?? []).compactMap(\.name))
                 return entity.metaType == "enum" && names.isSuperset(of: ["socket", "exec", "rdma", "file"])
             },
             hasExitOnError: schema.contains { entity in
-                let names = Set((entity.members ?? []).map(\.name))
+                let names = Set((entity.members ?? []).compactMap(\.name))
                 return entity.metaType == "object" && names.isSuperset(of: ["uri", "exit-on-error"])
             }
         )
