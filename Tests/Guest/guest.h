@@ -9,6 +9,10 @@
 
 #define NSEC_PER_MSEC 1000000ULL
 
+/*
+ * On the kernel command line as perdure.NAME=VALUE, by the names of these members without unit '_mib' or '_percent'
+ * for ram and duty; flags are 0 or 1. What is not understood is reported, and powers the guest off.
+ */
 struct options {
     unsigned ram_mib;         /* memory under test; 0: none */
     unsigned duty_percent;    /* share of one CPU that the memory test may use, 1 to 100 */

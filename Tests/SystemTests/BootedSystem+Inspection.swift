@@ -21,6 +21,12 @@ extension BootedSystem {
         try await run(["cat", file]).stdout
     }
 
+    /// Where a file of the system is found on this machine, without running anything inside. Leads astray if there is
+    /// an absolute symbolic link on the way.
+    func hostPath(_ file: String) -> String {
+        "/proc/\(leader)/root\(file)"
+    }
+
     /// A property as `systemctl show` prints it.
     func property(_ unit: String, _ name: String) async throws -> String {
         try await run(["systemctl", "show", "--property", name, "--value", "--", unit]).stdout

@@ -58,7 +58,7 @@ final class BootedSystem: Sendable {
         try await BootedSystem(destdir: destdir)
     }
 
-    /// Waits until systemd has come up: after the start, and after each reboot.
+    /// Waits until systemd has come up once more: after the start, or after a reboot that the system does by itself.
     func waitForBoot(deadline: Duration = .seconds(120)) async throws {
         let messages = messages
         let pid = try await withDeadline(deadline, for: "the system's systemd to boot") {
@@ -74,8 +74,16 @@ final class BootedSystem: Sendable {
         _ = try await run(["systemctl", "is-system-running", "--wait"], deadline: deadline, check: false)
     }
 
-    /// Waits until the system has powered itself off.
-    func waitForPowerOff(deadline: Duration = .seconds(120)) async throws {
+    /// Reboots the system in an orderly way: what is on its disk stays, and all processes and `/run` go.
+    func reboot(deadline: Duration = .seconds(120)) async throws {
+        // The command may be killed by what it asks for; whether that happens is seen below.
+        _ = try? await run(["systemctl", "reboot"])
+        try await waitForBoot(deadline: deadline)
+    }
+
+    /// Shuts the system down in an orderly way; it does not come back.
+    func powerOff(deadline: Duration = .seconds(120)) async throws {
+        _ = try? await run(["systemctl", "poweroff"])
         let messages = messages
         try await withDeadline(deadline, for: "the system to power off") {
             for await _ in messages {}
@@ -94,10 +102,12 @@ final class BootedSystem: Sendable {
         check: Bool = true
     ) async throws -> Output {
         let seconds = max(1, deadline.components.seconds)
-        let enterCgroup = #"echo 0 >"$0/init.scope/cgroup.procs" && exec "$@""#
+        // The cgroup must be entered before its namespace: with the mount option nsdelegate there is no way in later.
+        let enterCgroup =
+            #"echo 0 >/sys/fs/cgroup/init.scope/cgroup.procs && exec nsenter --target 1 --cgroup -- "$@""#
         let output = try await Command.run(
-            ["sh", "-c", enterCgroup, cgroup]
-                + ["nsenter", "--target", "\(leader)", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"]
+            ["nsenter", "--target", "\(leader)", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
+                + ["sh", "-c", enterCgroup, "sh"]
                 + ["env", "-i", "HOME=/root", "LANG=C.UTF-8"]
                 + ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
                 + ["timeout", "--kill-after=5", "\(seconds)"] + command,
@@ -105,7 +115,8 @@ final class BootedSystem: Sendable {
         )
         let line = command.joined(separator: " ")
         if output.status == 124 || output.status == 137 {
-            throw CommandFailure(description: "'\(line)' was killed after \(seconds) s.\n\(output.stderr)")
+            let reason = "'\(line)' was killed, by its deadline of \(seconds) s or with the whole system."
+            throw CommandFailure(description: "\(reason)\n\(output.stderr)")
         }
         if check && output.status != 0 {
             throw CommandFailure(

@@ -49,13 +49,11 @@ extension SystemTests {
             try await withBootedSystem { system in
                 try await system.run(["touch", "/var/lib/stays", "/run/goes"])
                 let boot = try await system.read("/proc/sys/kernel/random/boot_id")
-                try await system.run(["systemctl", "reboot"])
-                try await system.waitForBoot()
+                try await system.reboot()
                 #expect(try await system.run(["ls", "/var/lib/stays"]).status == 0)
                 #expect(try await system.run(["ls", "/run/goes"], check: false).status != 0)
                 #expect(try await system.read("/proc/sys/kernel/random/boot_id") != boot)
-                try await system.run(["systemctl", "poweroff"])
-                try await system.waitForPowerOff()
+                try await system.powerOff()
             }
         }
     }

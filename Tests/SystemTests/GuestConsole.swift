@@ -180,10 +180,3 @@ struct GuestConsole: Sendable {
         isRunning = false
     }
 }
-
-/// The CRC-32 of zlib and gzip.
-func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
-    ~bytes.reduce(~UInt32(0)) { crc, byte in
-        (0..<8).reduce(crc ^ UInt32(byte)) { crc, _ in (crc >> 1) ^ (0xedb8_8320 & (0 &- (crc & 1))) }
-    }
-}

@@ -50,6 +50,11 @@ extension SystemTests {
                 // One more may have been acknowledged after the last tick.
                 #expect(try #require(found.flatMap { UInt64($0) }) >= first.diskRecords)
                 #expect(second.diskRecords > first.diskRecords)
+
+                let log = try GuestDiskLog(image: system.hostPath("/var/lib/disk.img"))
+                #expect(log.problems == [])
+                #expect(log.lastRecord >= second.diskRecords)
+                #expect(log.boots == [first.id, second.id])
             }
         }
     }
