@@ -26,7 +26,8 @@ struct Supervise: ParsableCommand {
         let supervisor = GuestSupervisor(guest: guest.name, loop: loop) { status in Glibc.exit(status) }
         let runtimeDirectory = "/run/perdure/\(guest.name)"
         Task.detached { await supervisor.start(signals: signals, runtimeDirectory: runtimeDirectory) }
-        dispatchMain()
+        // Not dispatchMain(): it unblocks signals.
+        DispatchSemaphore(value: 0).wait()
     }
 }
 
