@@ -116,7 +116,7 @@ struct DefinitionParser {
         let key = String(line.scalars[..<keyEnd])
         if key.hasPrefix("X-") { return }
         let valueStart = line.scalars[(equals + 1)...].firstIndex { !$0.isBlank } ?? line.scalars.count
-        guard check(key, &sections[current], line, &problems) else { return }
+        guard check(key, inSection: current, line, &problems) else { return }
         guard !line.isDamaged else {
             sections[current].spoilt.insert(key)
             return
@@ -135,13 +135,14 @@ struct DefinitionParser {
     }
 
     /// Whether a section has such a key.
-    private func check(
+    private mutating func check(
         _ key: String,
-        _ section: inout Section,
+        inSection index: Int,
         _ line: LogicalLine,
         _ problems: inout Problems
     ) -> Bool {
-        let kind = section.name.kind
+        let name = sections[index].name
+        let kind = name.kind
         if kind.keys.contains(key) { return true }
         guard !key.isEmpty else {
             problems.add("there is no key before the '='; write Key=Value", at: line.place(at: 0))
@@ -154,11 +155,11 @@ struct DefinitionParser {
             hint = "it belongs to \(others.map(\.title).joined(separator: " or "))"
         } else if let meant = nearest(to: key, in: kind.keys) {
             hint = "did you mean '\(meant)'?"
-            section.spoilt.insert(meant)
+            sections[index].spoilt.insert(meant)
         } else {
             hint = "the keys of \(kind.title) are \(kind.keys.map { "'\($0)'" }.joined(separator: ", "))"
         }
-        problems.add("unknown key \(quoted(key)) in \(section.name.title); \(hint)", at: line.place(at: 0))
+        problems.add("unknown key \(quoted(key)) in \(name.title); \(hint)", at: line.place(at: 0))
         return false
     }
 }

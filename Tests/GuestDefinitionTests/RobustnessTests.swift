@@ -48,10 +48,18 @@ struct RobustnessTests {
         for end in 1..<bytes.count { check(Array(bytes[..<end])) }
     }
 
-    /// Sums must not overflow, however many sections fit into a file.
-    @Test func aFileOfTheLargestSize() {
-        let sections = (0..<60_000).map { "[RAM a\($0)]\nSize=64T\n" }.joined()
-        check(Array(sections.utf8.prefix(DefinitionLoader.maximumFileSize)))
+    /// Time must grow no faster than the file.
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            (0..<60_000).map { "[RAM a\($0)]\nSize=64T\n" }.joined(),
+            "[Guest]\nDescription=" + String(repeating: "\\\n", count: 500_000),
+            "[CPU]\n" + String(repeating: "Count=1\n", count: 120_000),
+            "[Guest]\n" + String(repeating: "\u{1}", count: 1_000_000),
+        ]
+    )
+    func filesOfTheLargestSize(_ text: String) {
+        check(Array(text.utf8.prefix(DefinitionLoader.maximumFileSize)))
     }
 
     private func check(_ bytes: [UInt8]) {
