@@ -107,7 +107,8 @@ struct DefinitionBuilder {
         let format = required(
             "Format",
             section,
-            hint: "; QEMU could only guess it from data that the guest can write, which is unsafe"
+            hint:
+                " (raw or qcow2), because QEMU could only guess it from data that the guest can write, which is unsafe"
         ) { text throws(ValueProblem) in try Values.word(text, as: DiskFormat.self) }
         return Disk(
             id: section.name.id,
@@ -204,7 +205,7 @@ struct DefinitionBuilder {
     ) -> Value? {
         if let assignment = section.assignments[key] {
             if assignment.value.isEmpty {
-                problems.add("\(section.name.title) needs \(key)=, so it cannot be empty\(hint)", at: assignment.place)
+                problems.add("\(key)= is empty, but \(section.name.title) needs it\(hint)", at: assignment.place)
             }
         } else if !section.spoilt.contains(key) {
             problems.add("\(section.name.title) needs \(key)=\(hint)", at: section.place)

@@ -3,6 +3,7 @@ struct DefinitionParser {
     private var sections: [Section] = []
     /// Index into `sections`; nil in a section that is ignored or not known, and before the first.
     private var current: Int?
+    /// Until the first section, or the first line that is reported because it should be in one.
     private var isBeforeFirstSection = true
     private var indices: [SectionName: Int] = [:]
 
@@ -24,15 +25,16 @@ struct DefinitionParser {
         isBeforeFirstSection = false
         current = nil
         let end = line.scalars.firstIndex(of: "]") ?? line.scalars.count
+        let rest = line.scalars.indices.dropFirst(end + 1).drop { line.scalars[$0].isBlank }
         if end == line.scalars.count {
             problems.add(
                 "the section header \(quoted(String(line.scalars))) has no ']' at its end",
                 at: line.place(at: 0)
             )
-        } else if end + 1 < line.scalars.count {
+        } else if !rest.isEmpty {
             problems.add(
-                "\(quoted(String(line.scalars[(end + 1)...]))) follows the section header; begin a new line for it",
-                at: line.place(at: end + 1)
+                "\(quoted(String(rest.map { line.scalars[$0] }))) follows the section header; begin a new line for it",
+                at: line.place(at: rest.startIndex)
             )
         }
         let words = line.scalars.indices[1..<end].split { line.scalars[$0].isBlank }
@@ -56,10 +58,10 @@ struct DefinitionParser {
         // Going on with the kind that was meant spares follow-up errors about sections and keys that seem to lack.
         let meant = nearest(to: name, in: SectionKind.allCases.map(\.rawValue)).flatMap(SectionKind.init)
         let hint =
-            meant.map { "; did you mean \($0.title)?" }
-            ?? "; known are \(SectionKind.allCases.map(\.title).joined(separator: ", "))"
+            meant.map { "did you mean '\($0.rawValue)'?" }
+            ?? "the sections are \(SectionKind.allCases.map(\.title).joined(separator: ", "))"
         if !line.isDamaged {
-            problems.add("unknown section [\(quoted(name).dropFirst().dropLast())]\(hint)", at: line.place(at: 0))
+            problems.add("unknown section \(quoted(name)); \(hint)", at: line.place(at: 0))
         }
         return meant
     }
@@ -100,6 +102,7 @@ struct DefinitionParser {
     private mutating func assignment(_ line: LogicalLine, _ problems: inout Problems) {
         guard !isBeforeFirstSection else {
             problems.add("this line is in no section; put a header such as [Guest] above it", at: line.place(at: 0))
+            isBeforeFirstSection = false
             return
         }
         guard let current else { return }
@@ -113,7 +116,7 @@ struct DefinitionParser {
         let key = String(line.scalars[..<keyEnd])
         if key.hasPrefix("X-") { return }
         let valueStart = line.scalars[(equals + 1)...].firstIndex { !$0.isBlank } ?? line.scalars.count
-        guard check(key, &sections[current], line, &problems) else { return }
+        guard check(key, inSection: current, line, &problems) else { return }
         guard !line.isDamaged else {
             sections[current].spoilt.insert(key)
             return
@@ -132,13 +135,14 @@ struct DefinitionParser {
     }
 
     /// Whether a section has such a key.
-    private func check(
+    private mutating func check(
         _ key: String,
-        _ section: inout Section,
+        inSection index: Int,
         _ line: LogicalLine,
         _ problems: inout Problems
     ) -> Bool {
-        let kind = section.name.kind
+        let name = sections[index].name
+        let kind = name.kind
         if kind.keys.contains(key) { return true }
         guard !key.isEmpty else {
             problems.add("there is no key before the '='; write Key=Value", at: line.place(at: 0))
@@ -151,11 +155,11 @@ struct DefinitionParser {
             hint = "it belongs to \(others.map(\.title).joined(separator: " or "))"
         } else if let meant = nearest(to: key, in: kind.keys) {
             hint = "did you mean '\(meant)'?"
-            section.spoilt.insert(meant)
+            sections[index].spoilt.insert(meant)
         } else {
-            hint = "known are \(kind.keys.map { "'\($0)'" }.joined(separator: ", "))"
+            hint = "the keys of \(kind.title) are \(kind.keys.map { "'\($0)'" }.joined(separator: ", "))"
         }
-        problems.add("unknown key \(quoted(key)) in \(section.name.title); \(hint)", at: line.place(at: 0))
+        problems.add("unknown key \(quoted(key)) in \(name.title); \(hint)", at: line.place(at: 0))
         return false
     }
 }

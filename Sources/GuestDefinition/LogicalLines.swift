@@ -94,6 +94,8 @@ enum LogicalLines {
             let text = line.drop { $0.isBlank }
             if text.first == "#" || text.first == ";" || (text.isEmpty && current == nil) { continue }
             var logical = current ?? LogicalLine()
+            // A second reference would have each append copy the line.
+            current = nil
             let start = Place(file: file, line: index + 1, column: text.startIndex + 1)
             let continues = endsInBackslash(text)
             logical.append(continues ? text.dropLast() + [" "] : text, from: start, isDamaged: damaged[index])
@@ -105,7 +107,6 @@ enum LogicalLines {
             warnOfBlankAfterBackslash(text, start, &problems)
             logical.trimEnd()
             if !logical.scalars.isEmpty { joined.append(logical) }
-            current = nil
         }
         if var last = current {
             problems.add("the '\\' joins the next line to this one, but the file ends here", at: lastBackslash)

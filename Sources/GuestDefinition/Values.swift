@@ -34,10 +34,10 @@ enum Values {
         }
         let (value, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
         guard !overflow, range.contains(value) else {
-            var message =
-                "\(quoted(text)) is out of range; use \(sizeText(range.lowerBound)) to \(sizeText(range.upperBound))"
-            if unit == nil { message += ", with the suffix" }
-            throw ValueProblem(message)
+            let bytes = unit == nil ? "counts bytes and " : ""
+            throw ValueProblem(
+                "\(quoted(text)) \(bytes)is out of range; use \(sizeText(range.lowerBound)) to \(sizeText(range.upperBound))"
+            )
         }
         return value
     }
@@ -120,7 +120,7 @@ enum Values {
         let words = Word.allCases.map { "'\($0.rawValue)'" }
         let allowed =
             words.count > 1 ? "\(words.dropLast().joined(separator: ", ")) or \(words[words.count - 1])" : words[0]
-        throw ValueProblem("\(quoted(text)) is not known here; use \(allowed)")
+        throw ValueProblem("\(quoted(text)) is not supported; use \(allowed)")
     }
 
     static func machine(_ text: String) throws(ValueProblem) -> String {

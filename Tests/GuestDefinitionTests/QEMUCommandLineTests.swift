@@ -5,7 +5,7 @@ import Testing
 /// Each case has a file in Golden/, one argument a line. To write them anew, set PERDURE_RECORD_GOLDEN=1 and read the
 /// difference.
 struct QEMUCommandLineTests {
-    struct Case: Sendable, CustomTestStringConvertible {
+    struct Example: Sendable, CustomTestStringConvertible {
         var name: String
         var hardware: GuestHardware
         var descriptors: VMProcessDescriptors
@@ -46,16 +46,16 @@ struct QEMUCommandLineTests {
         consoleLog: 12
     )
     static let cases = [
-        Case(name: "one-block", hardware: oneBlock, descriptors: all),
-        Case(name: "two-disks", hardware: twoDisks, descriptors: all),
-        Case(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
-        Case(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
-        Case(
+        Example(name: "one-block", hardware: oneBlock, descriptors: all),
+        Example(name: "two-disks", hardware: twoDisks, descriptors: all),
+        Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
+        Example(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
+        Example(
             name: "two-blocks-four-cpus",
             hardware: modified(threeBlocks) { $0.ram.removeLast() },
             descriptors: all
         ),
-        Case(
+        Example(
             name: "two-blocks-one-cpu",
             hardware: modified(threeBlocks) {
                 $0.cpuCount = 1
@@ -63,7 +63,7 @@ struct QEMUCommandLineTests {
             },
             descriptors: all
         ),
-        Case(
+        Example(
             name: "kvm-host",
             hardware: modified(oneBlock) {
                 $0.accelerator = .kvm
@@ -71,7 +71,7 @@ struct QEMUCommandLineTests {
             },
             descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, console: 11)
         ),
-        Case(
+        Example(
             name: "qemu-11.1",
             hardware: oneBlock,
             descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, consoleLog: 12),
@@ -80,7 +80,7 @@ struct QEMUCommandLineTests {
     ]
 
     @Test(arguments: cases)
-    func golden(_ example: Case) throws {
+    func golden(_ example: Example) throws {
         let arguments = QEMUCommandLine.arguments(
             guest: "web-1",
             generation: 7,

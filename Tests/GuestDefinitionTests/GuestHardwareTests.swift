@@ -1,0 +1,110 @@
+import Foundation
+import GuestDefinition
+import Testing
+
+struct GuestHardwareTests {
+    private static let full = QEMUCommandLineTests.twoDisks
+
+    /// This text is in ledgers of guests that run: it may grow, but must stay readable.
+    private static let stored = """
+        {"accelerator":"tcg","console":true,"cpuCount":2,"cpuModel":"qemu64-v1",\
+        "disks":[{"discard":true,"format":"qcow2","id":"root","image":"\\/srv\\/a,b \\"c\\"\\/root.qcow2",\
+        "readOnly":false,"serial":"ROOT-1"},\
+        {"discard":false,"format":"raw","id":"data","image":"\\/srv\\/data.raw","readOnly":true}],\
+        "kernel":{"commandLine":"console=ttyS0 panic=-1 quiet=a,b","image":"\\/boot\\/vmlinuz",\
+        "initrd":"\\/boot\\/initrd.img"},"machine":"pc-q35-7.2",\
+        "ram":[{"id":"main","size":268435456}],"uuid":"b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60"}
+        """
+
+    @Test func theStoredFormIsStable() throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        #expect(try String(decoding: encoder.encode(Self.full), as: UTF8.self) == Self.stored)
+        #expect(try JSONDecoder().decode(GuestHardware.self, from: Data(Self.stored.utf8)) == Self.full)
+    }
+
+    @Test func whatIsOptionalMayBeAbsent() throws {
+        let text = """
+            {"machine":"q35","accelerator":"kvm","cpuCount":1,"cpuModel":"host","console":false,
+             "ram":[{"id":"main","size":70368744177664}],"kernel":{"image":"/k","commandLine":""},
+             "disks":[{"id":"a","image":"/a","format":"raw","readOnly":false,"discard":true}],"addedLater":1}
+            """
+        let hardware = try JSONDecoder().decode(GuestHardware.self, from: Data(text.utf8))
+        #expect(
+            hardware
+                == GuestHardware(
+                    machine: "q35",
+                    accelerator: .kvm,
+                    cpuCount: 1,
+                    cpuModel: "host",
+                    ram: [RAMBlock(id: "main", size: 64 << 40)],
+                    kernel: DirectKernel(image: "/k"),
+                    disks: [Disk(id: "a", image: "/a", format: .raw)],
+                    console: false
+                )
+        )
+    }
+
+    @Test func equalHardwareHasNoChanges() {
+        #expect(Self.full.changes(from: Self.full).isEmpty)
+    }
+
+    @Test func everyDifferenceIsNamed() {
+        let new = GuestHardware(
+            machine: "pc-q35-10.0",
+            accelerator: .kvm,
+            cpuCount: 4,
+            cpuModel: "host",
+            ram: [RAMBlock(id: "main", size: 512 << 20), RAMBlock(id: "more", size: 1 << 30)],
+            kernel: DirectKernel(image: "/boot/new"),
+            disks: [Disk(id: "root", image: "/srv/new", format: .raw, readOnly: true, discard: false)],
+            console: false
+        )
+        #expect(
+            new.changes(from: Self.full) == [
+                "[Guest] Machine= is pc-q35-10.0, the running guest has pc-q35-7.2",
+                "[Guest] Accelerator= is kvm, the running guest has tcg",
+                "[Guest] UUID= is not set, the running guest has b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60",
+                "[CPU] Count= is 4, the running guest has 2",
+                "[CPU] Model= is host, the running guest has qemu64-v1",
+                "[RAM main] Size= is 512M, the running guest has 256M",
+                "[RAM more] is new, the running guest does not have it",
+                "[Kernel] Image= is /boot/new, the running guest has /boot/vmlinuz",
+                "[Kernel] Initrd= is not set, the running guest has /boot/initrd.img",
+                "[Kernel] CommandLine= is not set, the running guest has console=ttyS0 panic=-1 quiet=a,b",
+                "[Disk root] Image= is /srv/new, the running guest has /srv/a,b \"c\"/root.qcow2",
+                "[Disk root] Format= is raw, the running guest has qcow2",
+                "[Disk root] ReadOnly= is yes, the running guest has no",
+                "[Disk root] Discard= is no, the running guest has yes",
+                "[Disk root] Serial= is not set, the running guest has ROOT-1",
+                "[Disk data] is gone, the running guest has it",
+                "[Console] Enable= is no, the running guest has yes",
+            ]
+        )
+        #expect(
+            Self.full.changes(from: new).contains(
+                "[Disk root] Serial= is ROOT-1, the running guest has none"
+            )
+        )
+    }
+
+    @Test func movedSectionsAreNamed() {
+        let swapped = modified(Self.full) { $0.disks.reverse() }
+        #expect(
+            swapped.changes(from: Self.full) == [
+                "the order of the [Disk ID] sections is data, root, the running guest has root, data"
+            ]
+        )
+        let inFront = modified(Self.full) {
+            $0.disks.insert(Disk(id: "new", image: "/new", format: .raw), at: 0)
+        }
+        #expect(
+            inFront.changes(from: Self.full) == [
+                "[Disk new] is new, the running guest does not have it",
+                "the order of the [Disk ID] sections is new, root, data, the running guest has root, data",
+            ]
+        )
+        let behind = modified(Self.full) { $0.disks.append(Disk(id: "new", image: "/new", format: .raw)) }
+        #expect(behind.changes(from: Self.full) == ["[Disk new] is new, the running guest does not have it"])
+    }
+}

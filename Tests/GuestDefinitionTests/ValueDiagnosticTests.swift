@@ -1,0 +1,295 @@
+import GuestDefinition
+import Testing
+
+struct ValueDiagnosticTests {
+    @Test(arguments: cases)
+    func isReported(_ example: Case) {
+        #expect(diagnostics(example.text) == example.expected)
+    }
+
+    static let cases: [Case] = [
+        Case(
+            "machine",
+            minimalText + "[Guest]\nMachine=q35,memory-backend=x",
+            [
+                "demo.guest:6:9: 'q35,memory-backend=x' is not a machine type; a machine type consists of a-z, "
+                    + "0-9, '.' and '-'"
+            ]
+        ),
+        Case(
+            "machine too long",
+            minimalText + "[Guest]\nMachine=" + String(repeating: "q", count: 65),
+            [
+                "demo.guest:6:9: '" + String(repeating: "q", count: 65)
+                    + "' is too long for a machine type; use at most 64 characters"
+            ]
+        ),
+        Case(
+            "accelerator",
+            minimalText + "[Guest]\nAccelerator=xen",
+            [
+                "demo.guest:6:13: 'xen' is not supported; use 'tcg' or 'kvm'"
+            ]
+        ),
+        Case(
+            "QEMU",
+            minimalText + "[Guest]\nQEMU=qemu-system-x86_64",
+            [
+                "demo.guest:6:6: 'qemu-system-x86_64' is not an absolute path; begin it with '/'"
+            ]
+        ),
+        Case(
+            "QEMU does not exist",
+            minimalText + "[Guest]\nQEMU=/usr/bin/qemu",
+            [
+                "demo.guest:6:6: '/usr/bin/qemu' does not exist"
+            ]
+        ),
+        Case(
+            "UUID",
+            minimalText + "[Guest]\nUUID=1234",
+            [
+                "demo.guest:6:6: '1234' is not a UUID; write it as in '6ba7b810-9dad-11d1-80b4-00c04fd430c8'"
+            ]
+        ),
+        Case(
+            "description",
+            minimalText + "[Guest]\nDescription=" + String(repeating: "d", count: 257),
+            [
+                "demo.guest:6:13: this has 257 bytes, but a description may have at most 256"
+            ]
+        ),
+        Case(
+            "count",
+            minimalText + "[CPU]\nCount=four",
+            [
+                "demo.guest:6:7: 'four' is not a number"
+            ]
+        ),
+        Case(
+            "count out of range",
+            minimalText + "[CPU]\nCount=0",
+            [
+                "demo.guest:6:7: '0' is out of range; use 1 to 255"
+            ]
+        ),
+        Case(
+            "count beyond all integers",
+            minimalText + "[CPU]\nCount=99999999999999999999999",
+            [
+                "demo.guest:6:7: '99999999999999999999999' is out of range; use 1 to 255"
+            ]
+        ),
+        Case(
+            "model",
+            minimalText + "[CPU]\nModel=EPYC,+x2apic",
+            [
+                "demo.guest:6:7: 'EPYC,+x2apic' is not a CPU model; a CPU model consists of letters, digits, "
+                    + "'_', '.' and '-'"
+            ]
+        ),
+        Case(
+            "host model with tcg",
+            minimalText + "[Guest]\nAccelerator=tcg\n[CPU]\nModel=host",
+            [
+                "demo.guest:8:7: the CPU model 'host' needs Accelerator=kvm; with tcg, use a named model"
+            ]
+        ),
+        Case(
+            "size",
+            minimalText + "[RAM more]\nSize=12q",
+            [
+                "demo.guest:6:6: '12q' is not a size; use a number with K, M, G or T"
+            ]
+        ),
+        Case(
+            "size too small",
+            minimalText + "[RAM more]\nSize=16M",
+            [
+                "demo.guest:6:6: '16M' is out of range; use 32M to 64T"
+            ]
+        ),
+        Case(
+            "size without suffix",
+            minimalText + "[RAM more]\nSize=512",
+            [
+                "demo.guest:6:6: '512' counts bytes and is out of range; use 32M to 64T"
+            ]
+        ),
+        Case(
+            "size too large",
+            minimalText + "[RAM more]\nSize=65T",
+            [
+                "demo.guest:6:6: '65T' is out of range; use 32M to 64T"
+            ]
+        ),
+        Case(
+            "size beyond all integers",
+            minimalText + "[RAM more]\nSize=99999999999999999T",
+            [
+                "demo.guest:6:6: '99999999999999999T' is out of range; use 32M to 64T"
+            ]
+        ),
+        Case(
+            "size is negative",
+            minimalText + "[RAM more]\nSize=-1G",
+            [
+                "demo.guest:6:6: '-1G' is not a size; use a number with K, M, G or T"
+            ]
+        ),
+        Case(
+            "size is not a multiple",
+            minimalText + "[RAM more]\nSize=33M",
+            [
+                "demo.guest:6:6: 33M is not a multiple of 2M, the size of a huge page"
+            ]
+        ),
+        Case(
+            "sizes exceed the limit together",
+            minimalText + "[RAM more]\nSize=64T\n[RAM last]\nSize=64T",
+            [
+                "demo.guest:6:6: with this, all RAM blocks together exceed 64T"
+            ]
+        ),
+        Case(
+            "too many RAM blocks",
+            minimalText + (0..<128).map { "[RAM n\($0)]\nSize=32M\n" }.joined(),
+            [
+                "demo.guest:259:1: this is RAM block 129, but QEMU takes at most 128 NUMA nodes"
+            ]
+        ),
+        Case(
+            "kernel",
+            "[RAM main]\nSize=1G\n[Kernel]\nImage=vmlinuz\nInitrd=/boot/none\nCommandLine="
+                + String(repeating: "c", count: 2048),
+            [
+                "demo.guest:4:7: 'vmlinuz' is not an absolute path; begin it with '/'",
+                "demo.guest:5:8: '/boot/none' does not exist",
+                "demo.guest:6:13: this has 2048 bytes, but Linux takes a command line of at most 2047",
+            ]
+        ),
+        Case(
+            "kernel is no file",
+            "[RAM main]\nSize=1G\n[Kernel]\nImage=/boot\nInitrd=/dev/vg/data",
+            [
+                "demo.guest:4:7: '/boot' is a directory",
+                "demo.guest:5:8: '/dev/vg/data' is not a regular file",
+            ]
+        ),
+        Case(
+            "path too long",
+            minimalText + "[Guest]\nQEMU=/" + String(repeating: "q", count: 4095),
+            [
+                "demo.guest:6:6: the path '/" + String(repeating: "q", count: 79)
+                    + "…' is longer than the 4095 bytes that Linux allows"
+            ]
+        ),
+        Case(
+            "format",
+            minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=vmdk",
+            [
+                "demo.guest:7:8: 'vmdk' is not supported; use 'raw' or 'qcow2'"
+            ]
+        ),
+        Case(
+            "boolean",
+            minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nReadOnly=maybe",
+            [
+                "demo.guest:8:10: 'maybe' is neither yes nor no"
+            ]
+        ),
+        Case(
+            "serial",
+            minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nSerial=a b",
+            [
+                "demo.guest:8:8: 'a b' is not a serial number; use letters, digits, '_', '.' and '-'"
+            ]
+        ),
+        Case(
+            "serial too long",
+            minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nSerial=123456789012345678901",
+            [
+                "demo.guest:8:8: '123456789012345678901' is too long for a serial number; use at most 20 characters"
+            ]
+        ),
+        Case(
+            "image cannot be looked at",
+            minimalText + "[Disk root]\nImage=/srv/secret/disk.raw\nFormat=raw",
+            [
+                "demo.guest:6:7: '/srv/secret/disk.raw' cannot be used: Permission denied"
+            ]
+        ),
+        Case(
+            "image is a directory",
+            minimalText + "[Disk root]\nImage=/srv\nFormat=raw",
+            [
+                "demo.guest:6:7: '/srv' is a directory"
+            ]
+        ),
+        Case(
+            "image twice",
+            minimalText
+                + "[Disk a]\nImage=/srv/data.raw\nFormat=raw\n[Disk b]\nImage=/srv/data.raw\nFormat=raw\nReadOnly=yes",
+            [
+                "demo.guest:9:7: '/srv/data.raw' is also the image of [Disk a], and two disks would damage it; "
+                    + "give each its own, or set ReadOnly=yes for both"
+            ]
+        ),
+        Case(
+            "image twice by a link",
+            minimalText
+                + "[Disk a]\nImage=/srv/data.raw\nFormat=raw\nReadOnly=yes\n[Disk b]\nImage=/srv/link.raw\nFormat=raw",
+            [
+                "demo.guest:10:7: '/srv/link.raw' is also the image of [Disk a], and two disks would damage it; "
+                    + "give each its own, or set ReadOnly=yes for both"
+            ]
+        ),
+        Case(
+            "too many disks",
+            minimalText
+                + (0..<16).map { "[Disk n\($0)]\nImage=/srv/data.raw\nFormat=raw\nReadOnly=yes\n" }.joined(),
+            [
+                "demo.guest:65:1: this is disk 16, but a guest can have at most 15"
+            ]
+        ),
+        Case(
+            "retain",
+            minimalText + "[Console]\nRetain=65M",
+            [
+                "demo.guest:6:8: '65M' is out of range; use 64K to 64M"
+            ]
+        ),
+        Case(
+            "retain without a console",
+            minimalText + "[Console]\nEnable=no\nRetain=1M",
+            [
+                "demo.guest:7:8: warning: Retain= has no effect, because the console is off by Enable=no"
+            ]
+        ),
+        Case(
+            "time span",
+            minimalText + "[Handover]\nSaveTimeoutSec=5 parsecs\nLoadTimeoutSec=1min 30\nSyncTimeoutSec=s",
+            [
+                "demo.guest:6:16: '5 parsecs' is not a time span; write it as in '500ms', '5s' or '1min 30s'",
+                "demo.guest:8:16: 's' is not a time span; write it as in '500ms', '5s' or '1min 30s'",
+            ]
+        ),
+        Case(
+            "time span out of range",
+            minimalText
+                + "[Handover]\nSaveTimeoutSec=99ms\nLoadTimeoutSec=11min\n[Stop]\nTimeoutSec=999999999999999999999w",
+            [
+                "demo.guest:6:16: '99ms' is out of range; use 100ms to 10min",
+                "demo.guest:7:16: '11min' is out of range; use 100ms to 10min",
+                "demo.guest:9:12: '999999999999999999999w' is out of range; use 1s to 1h",
+            ]
+        ),
+        Case(
+            "stop",
+            minimalText + "[Stop]\nOnStop=hold",
+            [
+                "demo.guest:6:8: 'hold' is not supported; use 'poweroff'"
+            ]
+        ),
+    ]
+}
