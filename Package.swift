@@ -9,10 +9,15 @@ let settings: [SwiftSetting] = [
 ]
 
 /// A library target with its unit tests beside it under Tests/.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> [Target] {
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], testData: [String] = []) -> [Target] {
     [
         .target(name: name, dependencies: dependencies, swiftSettings: settings),
-        .testTarget(name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: settings),
+        .testTarget(
+            name: "\(name)Tests",
+            dependencies: [.byName(name: name)] + dependencies,
+            exclude: testData,
+            swiftSettings: settings
+        ),
     ]
 }
 
@@ -38,7 +43,7 @@ let package = Package(
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])
         + library("QMP", ["Linux"])
-        + library("GuestDefinition")
+        + library("GuestDefinition", testData: ["Golden"])
         + library("Lifecycle")
         + library("Varlink", ["Linux"])
         + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd", "Varlink"]),
