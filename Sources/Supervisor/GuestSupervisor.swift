@@ -102,8 +102,11 @@ public actor GuestSupervisor {
     // MARK: Events and effects
 
     func post(_ event: Lifecycle.Event) {
+        let before = lifecycle.state
         for effect in lifecycle.handle(event) { carryOut(effect) }
         tellStatus()
+        // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
+        if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {

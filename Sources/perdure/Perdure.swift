@@ -2,6 +2,18 @@ import ArgumentParser
 import Supervisor
 
 @main
+enum Main {
+    static func main() {
+        // A supervisor stays for as long as its guest: it does without the command line's machinery in its memory.
+        let arguments = CommandLine.arguments
+        if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
+            Supervision.run(guest: arguments[2])
+        } else {
+            Perdure.main()
+        }
+    }
+}
+
 struct Perdure: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perdure",
