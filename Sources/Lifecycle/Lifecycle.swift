@@ -116,7 +116,12 @@ public struct Lifecycle: Sendable {
             case .failure(let refusal): [.reply(ticket, .refused(refusal))]
             }
         case (.operating(let run), .requested(_, let ticket)):
-            [.reply(ticket, .refused(Refusal("'\(run.operation.rawValue)' is under way (\(run.step.rawValue)); try again")))]
+            [
+                .reply(
+                    ticket,
+                    .refused(Refusal("'\(run.operation.rawValue)' is under way (\(run.step.rawValue)); try again"))
+                )
+            ]
         case (.operating(let run), .completed(let step)) where run.step == step: advance(run)
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
@@ -290,7 +295,9 @@ public struct Lifecycle: Sendable {
         case (.stop, .saved(hasVMProcess: true)): return begin(.resume, from: standing)
         case (.stop, .waiting): return begin(.load, from: standing)
         case (.stop, .saved(hasVMProcess: false)):
-            return lose("it was saved, no VM process was left to power it off in, and none can be started during a stop")
+            return lose(
+                "it was saved, no VM process was left to power it off in, and none can be started during a stop"
+            )
         case (.stop, .unclear), (.stop, .off): return end(.success)
         }
     }

@@ -18,7 +18,9 @@ extension GuestSupervisor {
         guard ledger.phase == .running, let current else { return }
         let status = try await current.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
         guard status.status == .running else {
-            throw Lifecycle.Failure("the guest is in QEMU's state '\(status.status)', and only a running one is handed over")
+            throw Lifecycle.Failure(
+                "the guest is in QEMU's state '\(status.status)', and only a running one is handed over"
+            )
         }
         let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
         if let blockers = migration.blockers, !blockers.isEmpty {
@@ -31,7 +33,9 @@ extension GuestSupervisor {
     private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
         for block in ledger.hardware.ram {
             let name = Inventory.ram(block.id)
-            guard let file = inventory[name] else { throw Lifecycle.Failure("'\(name)' is not in the descriptor store") }
+            guard let file = inventory[name] else {
+                throw Lifecycle.Failure("'\(name)' is not in the descriptor store")
+            }
             let mapped = try SharedMappings.length(of: file.identity(), in: vm.record.pid)
             guard mapped == block.size else {
                 throw Lifecycle.Failure(
@@ -147,7 +151,9 @@ extension GuestSupervisor {
     }
 
     private func notePause() {
-        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else { return }
+        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
+            return
+        }
         let pause = Int(clamping: resumed - stopped)
         (previous ?? current).stoppedAt = nil
         ledger?.lastPause = pause

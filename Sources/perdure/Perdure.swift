@@ -3,18 +3,18 @@ import Supervisor
 
 @main
 enum Main {
-    static func main() {
+    static func main() async {
         // A supervisor stays for as long as its guest: it does without the command line's machinery in its memory.
         let arguments = CommandLine.arguments
         if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
             Supervision.run(guest: arguments[2])
         } else {
-            Perdure.main()
+            await Perdure.main()
         }
     }
 }
 
-struct Perdure: ParsableCommand {
+struct Perdure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perdure",
         abstract: "Keeps QEMU guests running while everything beneath them is replaced.",
