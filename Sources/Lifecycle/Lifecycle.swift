@@ -1,6 +1,6 @@
 /// The life of one guest: which operation runs, what follows from a step's end, what is refused. Pure; the driver
 /// carries the effects out in their order and reports back with events.
-public struct Lifecycle: Sendable {
+public struct Lifecycle: Hashable, Sendable {
     public typealias Ticket = Int
 
     public enum Event: Equatable, Sendable {
@@ -16,11 +16,11 @@ public struct Lifecycle: Sendable {
         case poweredOff
     }
 
-    public struct Failure: Error, Equatable, Sendable {
+    public struct Failure: Error, Hashable, Sendable {
         public var reason: String
         public var kind: Kind
 
-        public enum Kind: Sendable {
+        public enum Kind: CaseIterable, Sendable {
             case refused
             /// The definition is at fault.
             case definition
@@ -71,7 +71,7 @@ public struct Lifecycle: Sendable {
         case startAgain = 75
     }
 
-    public enum State: Equatable, Sendable {
+    public enum State: Hashable, Sendable {
         case recovering
         case standing(Standing)
         case operating(Run)
@@ -79,7 +79,7 @@ public struct Lifecycle: Sendable {
     }
 
     /// An operation under way.
-    public struct Run: Equatable, Sendable {
+    public struct Run: Hashable, Sendable {
         public var operation: Operation
         public var step: Step
         var remaining: ArraySlice<Step>
@@ -88,7 +88,7 @@ public struct Lifecycle: Sendable {
         /// Set while the operation is being undone.
         public var undoing: Cause?
 
-        public struct Cause: Equatable, Sendable {
+        public struct Cause: Hashable, Sendable {
             var step: Step
             var failure: Failure
         }
