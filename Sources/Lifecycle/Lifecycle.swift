@@ -117,7 +117,7 @@ public struct Lifecycle: Hashable, Sendable {
             }
         case (.operating(let run), .requested(_, let ticket)):
             [.reply(ticket, .refused(Refusal("'\(run.operation.rawValue)' is under way (\(run.step.rawValue)); try again")))]
-        case (.operating(let run), .completed(let step)) where run.step == step: advance(run)
+        case (.operating(let run), .completed(let step)) where run.step == step: completed(run)
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
         case (.standing(.running), .poweredOff): begin(.conclude, from: .running)
@@ -170,6 +170,15 @@ public struct Lifecycle: Hashable, Sendable {
             Run(operation: operation, step: steps[0], remaining: steps.dropFirst(), origin: origin, ticket: ticket)
         )
         return [.report(.began(operation)), .perform(steps[0])]
+    }
+
+    private mutating func completed(_ run: Run) -> [Effect] {
+        switch (run.operation, run.step) {
+        // Another VM process is the guest's from here on: the end of the one before no longer matters.
+        case (.handover, .recordCommit), (.exec, .recordWaiting): endedReason = nil
+        default: break
+        }
+        return advance(run)
     }
 
     private mutating func advance(_ run: Run) -> [Effect] {
