@@ -258,22 +258,22 @@ public struct Lifecycle: Hashable, Sendable {
             effects.append(.ready)
         }
         state = .standing(standing)
-        if standing == .running {
-            if isPoweredOff { return effects + begin(.conclude, from: .running) }
-            if let reason = endedReason { return effects + lose(reason) }
+        if standing == .running, isPoweredOff { return effects + begin(.conclude, from: .running) }
+        if let reason = endedReason {
+            endedReason = nil
+            effects += vmProcessEnded(standing, reason)
         }
-        endedReason = nil
-        if let termination { return effects + act(on: termination, standing) }
+        if let termination, case .standing(let standing) = state { return effects + act(on: termination, standing) }
         return effects
     }
 
     private mutating func vmProcessEnded(_ standing: Standing, _ reason: String) -> [Effect] {
         switch standing {
         case .running: return lose(reason)
-        case .saved, .waiting:
+        case .saved(hasVMProcess: true), .waiting:
             state = .standing(.saved(hasVMProcess: false))
             return [.report(.vmProcessEnded(reason: reason))]
-        case .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
+        case .saved(hasVMProcess: false), .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
         }
     }
 
