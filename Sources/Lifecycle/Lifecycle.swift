@@ -278,7 +278,9 @@ public struct Lifecycle: Hashable, Sendable {
     }
 
     private mutating func lose(_ reason: String) -> [Effect] {
-        [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
+        // It ended by its own will: nothing is lost with it.
+        if isPoweredOff { return begin(.conclude, from: .running) }
+        return [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
     }
 
     // MARK: The supervisor's end
