@@ -212,9 +212,11 @@ public struct Lifecycle: Hashable, Sendable {
 
     private mutating func failUndoing(_ run: Run, _ failure: Failure) -> [Effect] {
         switch run.step {
+        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it.
+        case .endNextVMProcess where !run.remaining.contains(.continueGuest):
+            return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .continueGuest, .recordRunning, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
-            if run.operation == .start { return advance(run) }
             return replyFailed(run, failure) + lose("\(first)\(failure.reason)")
         default: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
