@@ -191,11 +191,11 @@ public struct Lifecycle: Hashable, Sendable {
     }
 
     private mutating func fail(_ run: Run, _ failure: Failure) -> [Effect] {
-        if run.undoing != nil { return failUndoing(run, failure) }
         if run.step == .continueGuest, failure.kind == .outcomeUnknown {
             // The guest may run by now: nothing else may ever continue it.
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
+        if run.undoing != nil { return failUndoing(run, failure) }
         switch run.operation.undoing(run.step) {
         case .goOn: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .lose: return replyFailed(run, failure) + lose(failure.reason)
