@@ -82,7 +82,7 @@ public enum Operation: String, CaseIterable, Sendable {
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
         case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.endNextVMProcess, .emptyStore]
+        case .abandon: [.emptyStore]
         case .leave: [.recordRestart]
         }
     }
