@@ -196,9 +196,35 @@ extension GuestSupervisor {
         try MemoryFile.resize(state, to: 0, name: Inventory.state)
     }
 
-    /// The next supervisor replaces the VM process, too. It must find everything in the store.
+    /// How often systemd is told that this supervisor can't end yet.
+    private static let retryInterval = Duration.seconds(10)
+
+    /// The next supervisor replaces the VM process, too. Where it would not find everything in the store, this one
+    /// stays until that has been mended: its end would be the end of what systemd does not keep.
     func recordRestart() async throws {
         try record { $0.isRestart = true }
-        try await storeInventory()
+        while true {
+            do {
+                return try await storeInventory()
+            } catch {
+                journal(.storeIncomplete("\(error)"))
+                Notifier.send("STATUS=Can't make way for the next supervisor: \(error)")
+            }
+            let interval = GuestSupervisor.retryInterval
+            Notifier.send("EXTEND_TIMEOUT_USEC=\((interval * 3).microseconds)")
+            await reloadOrTimer(interval)
+            if isStopWanted { throw Lifecycle.Failure("the unit is to be stopped instead") }
+        }
+    }
+
+    private func reloadOrTimer(_ delay: Duration) async {
+        let timer = loop.after(delay) { [weak self] in self?.assumeIsolated { $0.wakeReloadWaiter() } }
+        await withCheckedContinuation { reloadWaiter = $0 }
+        timer.cancel()
+    }
+
+    func wakeReloadWaiter() {
+        reloadWaiter?.resume()
+        reloadWaiter = nil
     }
 }

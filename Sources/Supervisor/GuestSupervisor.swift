@@ -47,6 +47,8 @@ public actor GuestSupervisor {
     var replaced: VMProcessRecord?
     var consoleTrimmedTo: UInt64 = 0
     var powerOffWaiter: CheckedContinuation<Void, Never>?
+    var reloadWaiter: CheckedContinuation<Void, Never>?
+    var isStopWanted = false
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
@@ -151,7 +153,13 @@ public actor GuestSupervisor {
         switch signal {
         // systemd sends it for a restart only (RestartKillSignal=).
         case SIGUSR2: post(.terminate(.restart))
-        case SIGTERM: Task { post(.terminate(await meaningOfTermination())) }
+        case SIGTERM:
+            Task {
+                let termination = await meaningOfTermination()
+                isStopWanted = termination == .stop
+                wakeReloadWaiter()
+                post(.terminate(termination))
+            }
         default: break
         }
     }
@@ -209,6 +217,7 @@ public actor GuestSupervisor {
 
     /// A reload may have made systemd drop what it kept for us, when the unit has changed.
     private func managerReloaded() {
+        if reloadWaiter != nil { return wakeReloadWaiter() }
         Task {
             guard !inventory.isEmpty else { return }
             do {
