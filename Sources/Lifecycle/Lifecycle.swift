@@ -16,7 +16,7 @@ public struct Lifecycle: Hashable, Sendable {
         case poweredOff
     }
 
-    public struct Failure: Error, Hashable, Sendable {
+    public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public var reason: String
         public var kind: Kind
 
@@ -32,6 +32,8 @@ public struct Lifecycle: Hashable, Sendable {
             self.reason = reason
             self.kind = kind
         }
+
+        public var description: String { reason }
     }
 
     public enum Effect: Equatable, Sendable {
