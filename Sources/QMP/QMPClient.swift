@@ -163,6 +163,8 @@ public actor QMPClient {
             start = end + 1
             scanned = start
         }
+        // The connection's end has emptied it.
+        if ended != nil { return }
         buffer.removeFirst(start)
         scanned = buffer.count
         if buffer.count > QMPClient.maximumLine {
