@@ -38,7 +38,8 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .testTarget(name: "SystemTests", dependencies: [], swiftSettings: settings),
+        .target(name: "SystemTestSupport", path: "Tests/SystemTestSupport", swiftSettings: settings),
+        .testTarget(name: "SystemTests", dependencies: ["SystemTestSupport"], swiftSettings: settings),
     ]
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])
