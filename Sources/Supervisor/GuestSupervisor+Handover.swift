@@ -134,7 +134,8 @@ extension GuestSupervisor {
     func continueGuest() async throws {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
         do {
-            try await current.finishSaving(deadline: timeouts.save)
+            // After a commit nothing can be left of a save, and the guest waits.
+            if ledger?.phase != .committed { try await current.finishSaving(deadline: timeouts.save) }
             try await current.qmp.execute(Continue(), deadline: GuestSupervisor.answerDeadline)
         } catch let error as QMPError {
             let reason = await explain(error, current)

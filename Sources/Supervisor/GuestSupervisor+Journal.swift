@@ -69,7 +69,7 @@ extension GuestSupervisor {
         switch operation {
         case .start: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
         case .handover: log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
-        case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)\(pauseText)", .notice, .loaded, handoverFields)
+        case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
         case .finishHandover:
             log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)
         case .resume, .rollBack: log("Guest '\(name)' runs on in \(currentTitle)", .notice, .rolledBack)

@@ -42,6 +42,17 @@ int clinux_signalfd(const int *signals, size_t count);
 // The next signal's number, 0 where none is pending.
 int clinux_read_signal(int fd);
 
+// epoll.c
+int clinux_epoll_create(void);
+// Level-triggered. `token` comes back from clinux_epoll_wait when fd is readable, hung up or in error.
+int clinux_epoll_add(int epoll, int fd, uint64_t token);
+int clinux_epoll_remove(int epoll, int fd);
+// At most 64 tokens at once; 0 when the time is up or a signal came. A negative timeout waits for ever.
+int clinux_epoll_wait(int epoll, uint64_t *tokens, int room, int timeout_ms);
+int clinux_eventfd(void);
+int clinux_eventfd_raise(int fd);
+int clinux_eventfd_lower(int fd);
+
 // inotify.c
 // A non-blocking descriptor that becomes readable when the file is written.
 int clinux_watch_writes(const char *path);
