@@ -19,11 +19,15 @@ struct Configuration: Sendable, Encodable {
     static let diskMiB = 256
 
     /// Most of the memory is under the guest's own test, and so in use. The test takes little CPU time, because QEMU's
-    /// interpreter would otherwise keep a core busy with it.
+    /// interpreter would otherwise keep a core busy with it; but a large memory has to be filled in reasonable time.
     private var kernelCommandLine: String {
-        let disk = writes ? " perdure.disk=/dev/vda perdure.writer=1" : ""
-        return "console=ttyS0 quiet panic=-1 perdure.ram=\(memoryMiB * 7 / 8 - 32) perdure.duty=\(memoryMiB > 1024 ? 20 : 5) "
-            + "perdure.tick_ms=1000" + disk
+        let options = [
+            "perdure.ram=\(memoryMiB * 7 / 8 - 48)",
+            "perdure.duty=\(memoryMiB > 1024 ? 20 : 5)",
+            "perdure.tick_ms=1000",
+        ]
+        let disk = writes ? ["perdure.disk=/dev/vda", "perdure.writer=1"] : []
+        return (["console=ttyS0", "quiet", "panic=-1"] + options + disk).joined(separator: " ")
     }
 
     private func kernel(in directory: String) -> DirectKernel {

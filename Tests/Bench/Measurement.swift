@@ -38,7 +38,8 @@ final class Measurement {
         try checkCommandLines(disks: [disks[0], system.hostPath(disks[1])])
         for console in [perdure.console, floor.console] {
             try await system.waitUntil("the guest to fill its memory", deadline: .seconds(600)) {
-                try console().boots.last.map { $0.pages > 0 } ?? false
+                let console = try console()
+                return try !console.boots.isEmpty && console.verified().pages > 0
             }
         }
     }
@@ -93,11 +94,7 @@ final class Measurement {
     }
 
     func supervisor(idleFor seconds: Double) throws -> SupervisorFigures {
-        try alone {
-            try SupervisorFigures.measure(perdure.supervisor(), idleFor: seconds) {
-                try Int(perdure.console().verified().lastTick)
-            }
-        }
+        try alone { try perdure.measureSupervisor(idleFor: seconds) }
     }
 
     /// Ends both guests, and throws if either has noticed anything.
@@ -135,7 +132,8 @@ final class Measurement {
         throw CommandFailure(description: "The floor's QEMU is another:\n\(ours)\n\(others)")
     }
 
-    private static func value(_ option: String, in arguments: [String], droppingSuffix suffix: String) throws -> String {
+    private static func value(_ option: String, in arguments: [String], droppingSuffix suffix: String) throws -> String
+    {
         guard let position = arguments.firstIndex(of: option), position + 1 < arguments.count,
             arguments[position + 1].hasSuffix(suffix)
         else { throw CommandFailure(description: "Perdure's QEMU has no '\(option) …\(suffix)'.") }

@@ -25,7 +25,8 @@ final class PerdureGuest {
         try await system.write("/etc/perdure/\(name).guest", definition)
         try await system.run(["systemctl", "start", "perdure@\(name)"], deadline: .seconds(120))
         let processes = try system.processes(named: "qemu-system-x86_64")
-        guard let process = processes.first(where: { $0.cgroup.contains("/perdure-\(name)-") }), processes.count == 1 else {
+        guard let process = processes.first(where: { $0.cgroup.contains("/perdure-\(name)-") }), processes.count == 1
+        else {
             throw CommandFailure(description: "\(processes.count) QEMU processes run where there should be one.")
         }
         return try PerdureGuest(name, process, in: system)
@@ -95,12 +96,15 @@ final class PerdureGuest {
         }
     }
 
-    /// The supervisor's number on this machine.
-    func supervisor() throws -> Int32 {
+    func measureSupervisor(idleFor seconds: Double) throws -> SupervisorFigures {
         let found = try system.processes(named: "perdure").filter { $0.arguments.dropFirst() == ["supervise", name] }
         guard let process = found.first, found.count == 1 else {
             throw CommandFailure(description: "\(found.count) supervisors run where there should be one.")
         }
-        return process.hostPID
+        return try SupervisorFigures.measure(
+            process.hostPID,
+            cgroup: system.cgroup + process.cgroup,
+            idleFor: seconds
+        ) { try Int(console().verified().lastTick) }
     }
 }

@@ -27,11 +27,15 @@ struct Verdict: Encodable {
         for result in figures.configurations {
             let title = result.configuration.title
             let (perdure, floor) = (result.perdure.pause, result.floor.pause)
-            verdicts.append(Verdict("\(title): median pause, Perdure/floor", perdure.median / floor.median, "", atMost: 1.25))
+            verdicts.append(
+                Verdict("\(title): median pause, Perdure/floor", perdure.median / floor.median, "", atMost: 1.25)
+            )
             if result.configuration.writes {
                 verdicts.append(Verdict("\(title): median pause", perdure.median, " ms", atMost: 15))
             } else {
-                verdicts.append(Verdict("\(title): p99 of the pause, Perdure/floor", perdure.p99 / floor.p99, "", atMost: 2))
+                verdicts.append(
+                    Verdict("\(title): p99 of the pause, Perdure/floor", perdure.p99 / floor.p99, "", atMost: 2)
+                )
             }
         }
         let idle = figures.configurations.filter { !$0.configuration.writes }

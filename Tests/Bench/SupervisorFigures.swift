@@ -19,12 +19,18 @@ struct SupervisorFigures: Encodable {
     }
 
     /// - Parameters:
+    ///   - cgroup: the supervisor's, as a path on this machine.
     ///   - consoleLines: how many lines the guest has written up to now.
-    static func measure(_ pid: Int32, idleFor seconds: Double, consoleLines: () throws -> Int) throws -> Self {
-        let before = try Activity(pid)
+    static func measure(
+        _ pid: Int32,
+        cgroup: String,
+        idleFor seconds: Double,
+        consoleLines: () throws -> Int
+    ) throws -> Self {
+        let before = try Activity(pid, cgroup: cgroup)
         let linesBefore = try consoleLines()
         Thread.sleep(forTimeInterval: seconds)
-        let after = try Activity(pid)
+        let after = try Activity(pid, cgroup: cgroup)
         let status = try fields("/proc/\(pid)/status")
         return SupervisorFigures(
             residentKiB: status["VmRSS"] ?? 0,
@@ -33,25 +39,32 @@ struct SupervisorFigures: Encodable {
             idle: Idle(
                 seconds: seconds,
                 cpuMilliseconds: after.cpuMilliseconds - before.cpuMilliseconds,
-                voluntarySwitches: after.voluntarySwitches - before.voluntarySwitches,
+                voluntarySwitches: after.switches(since: before),
                 consoleLines: try consoleLines() - linesBefore
             )
         )
     }
 
-    /// Sums over all threads of a process.
     private struct Activity {
-        var cpuMilliseconds = 0.0
-        var voluntarySwitches = 0
+        let cpuMilliseconds: Double
+        /// By thread.
+        let voluntarySwitches: [String: Int]
 
-        init(_ pid: Int32) throws {
+        init(_ pid: Int32, cgroup: String) throws {
+            // The supervisor is alone in it. Unlike /proc, it remembers what ended threads have used.
+            cpuMilliseconds = try Double(fields("\(cgroup)/cpu.stat")["usage_usec"] ?? 0) / 1000
             let tasks = "/proc/\(pid)/task"
-            for task in try FileManager.default.contentsOfDirectory(atPath: tasks) {
-                // Nanoseconds on a CPU; utime and stime have the resolution of a timer tick only.
-                let times = try String(contentsOfFile: "\(tasks)/\(task)/schedstat", encoding: .utf8)
-                cpuMilliseconds += Double(times.split(separator: " ").first ?? "").map { $0 / 1e6 } ?? 0
-                voluntarySwitches += try fields("\(tasks)/\(task)/status")["voluntary_ctxt_switches"] ?? 0
-            }
+            let names = try FileManager.default.contentsOfDirectory(atPath: tasks)
+            voluntarySwitches = try Dictionary(
+                uniqueKeysWithValues: names.map { name in
+                    (name, try fields("\(tasks)/\(name)/status")["voluntary_ctxt_switches"] ?? 0)
+                }
+            )
+        }
+
+        /// Threads that have ended in between are left out.
+        func switches(since earlier: Activity) -> Int {
+            voluntarySwitches.reduce(0) { $0 + $1.value - (earlier.voluntarySwitches[$1.key] ?? 0) }
         }
     }
 
