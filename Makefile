@@ -1,20 +1,47 @@
-# 'make' builds, 'make install DESTDIR=…' installs; the rest is for developers, see README.md.
+# 'make' builds and 'make install DESTDIR=…' installs. 'make demo', 'make test' and 'make bench' do all their set-up by
+# themselves, as root on Debian 12 with a Swift toolchain.
 DESTDIR ?=
 PREFIX ?= /usr
-BINARY = .build/release/perdure
+# What tests need besides the repository: the test guest. Outside of it, so that a clean clone finds it again.
+CACHE ?= /var/cache/perdure-tests
+STAGE = .build/stage
 SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker -z -Xlinker relro
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 
-.PHONY: all build install
+.PHONY: all build install check-format stage demo test bench clean
 
 all: build
 
 build:
 	swift build --product perdure $(SWIFT_FLAGS)
-	strip -o .build/perdure $(BINARY)
+	strip -o .build/perdure .build/release/perdure
 
 install:
 	install -D -m 0755 .build/perdure $(DESTDIR)$(PREFIX)/bin/perdure
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
 	install -d -m 0755 $(DESTDIR)/etc/perdure
+
+# A tree as the package installs it, and a guest to run.
+stage:
+	packaging/install-dependencies test
+	$(MAKE) build
+	rm -rf $(STAGE)
+	$(MAKE) install DESTDIR=$(STAGE)
+	Tests/Guest/build-initramfs $(CACHE)
+
+demo: stage
+	Tests/System/demo $(STAGE) $(CACHE)
+
+check-format:
+	swift format lint --strict --recursive Package.swift Sources Tests
+
+test: stage check-format
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) swift test --disable-xctest
+
+bench: stage
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) swift run -c release perdure-bench $(BENCH_FLAGS)
+
+clean:
+	rm -rf .build

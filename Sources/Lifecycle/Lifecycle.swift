@@ -1,6 +1,6 @@
 /// The life of one guest: which operation runs, what follows from a step's end, what is refused. Pure; the driver
 /// carries the effects out in their order and reports back with events.
-public struct Lifecycle: Sendable {
+public struct Lifecycle: Hashable, Sendable {
     public typealias Ticket = Int
 
     public enum Event: Equatable, Sendable {
@@ -16,11 +16,11 @@ public struct Lifecycle: Sendable {
         case poweredOff
     }
 
-    public struct Failure: Error, Equatable, Sendable {
+    public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         public var reason: String
         public var kind: Kind
 
-        public enum Kind: Sendable {
+        public enum Kind: CaseIterable, Sendable {
             case refused
             /// The definition is at fault.
             case definition
@@ -32,6 +32,8 @@ public struct Lifecycle: Sendable {
             self.reason = reason
             self.kind = kind
         }
+
+        public var description: String { reason }
     }
 
     public enum Effect: Equatable, Sendable {
@@ -71,7 +73,7 @@ public struct Lifecycle: Sendable {
         case startAgain = 75
     }
 
-    public enum State: Equatable, Sendable {
+    public enum State: Hashable, Sendable {
         case recovering
         case standing(Standing)
         case operating(Run)
@@ -79,7 +81,7 @@ public struct Lifecycle: Sendable {
     }
 
     /// An operation under way.
-    public struct Run: Equatable, Sendable {
+    public struct Run: Hashable, Sendable {
         public var operation: Operation
         public var step: Step
         var remaining: ArraySlice<Step>
@@ -88,7 +90,7 @@ public struct Lifecycle: Sendable {
         /// Set while the operation is being undone.
         public var undoing: Cause?
 
-        public struct Cause: Equatable, Sendable {
+        public struct Cause: Hashable, Sendable {
             var step: Step
             var failure: Failure
         }
@@ -116,8 +118,13 @@ public struct Lifecycle: Sendable {
             case .failure(let refusal): [.reply(ticket, .refused(refusal))]
             }
         case (.operating(let run), .requested(_, let ticket)):
-            [.reply(ticket, .refused(Refusal("'\(run.operation.rawValue)' is under way (\(run.step.rawValue)); try again")))]
-        case (.operating(let run), .completed(let step)) where run.step == step: advance(run)
+            [
+                .reply(
+                    ticket,
+                    .refused(Refusal("'\(run.operation.rawValue)' is under way (\(run.step.rawValue)); try again"))
+                )
+            ]
+        case (.operating(let run), .completed(let step)) where run.step == step: completed(run)
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
         case (.standing(.running), .poweredOff): begin(.conclude, from: .running)
@@ -172,6 +179,15 @@ public struct Lifecycle: Sendable {
         return [.report(.began(operation)), .perform(steps[0])]
     }
 
+    private mutating func completed(_ run: Run) -> [Effect] {
+        switch (run.operation, run.step) {
+        // Another VM process is the guest's from here on: the end of the one before no longer matters.
+        case (.handover, .recordCommit), (.exec, .recordWaiting): endedReason = nil
+        default: break
+        }
+        return advance(run)
+    }
+
     private mutating func advance(_ run: Run) -> [Effect] {
         guard let next = run.remaining.first else { return run.undoing == nil ? finish(run) : finishUndoing(run) }
         var run = run
@@ -182,11 +198,11 @@ public struct Lifecycle: Sendable {
     }
 
     private mutating func fail(_ run: Run, _ failure: Failure) -> [Effect] {
-        if run.undoing != nil { return failUndoing(run, failure) }
         if run.step == .continueGuest, failure.kind == .outcomeUnknown {
             // The guest may run by now: nothing else may ever continue it.
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
+        if run.undoing != nil { return failUndoing(run, failure) }
         switch run.operation.undoing(run.step) {
         case .goOn: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .lose: return replyFailed(run, failure) + lose(failure.reason)
@@ -203,9 +219,11 @@ public struct Lifecycle: Sendable {
 
     private mutating func failUndoing(_ run: Run, _ failure: Failure) -> [Effect] {
         switch run.step {
+        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it.
+        case .endNextVMProcess where !run.remaining.contains(.continueGuest):
+            return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .continueGuest, .recordRunning, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
-            if run.operation == .start { return advance(run) }
             return replyFailed(run, failure) + lose("\(first)\(failure.reason)")
         default: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
@@ -232,6 +250,8 @@ public struct Lifecycle: Sendable {
         switch run.operation {
         case .start: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))
+        // Only a stop is worth staying for.
+        case .leave where termination != .stop: return report + end(.success)
         default: return report + settle(run.origin)
         }
     }
@@ -249,27 +269,29 @@ public struct Lifecycle: Sendable {
             effects.append(.ready)
         }
         state = .standing(standing)
-        if standing == .running {
-            if isPoweredOff { return effects + begin(.conclude, from: .running) }
-            if let reason = endedReason { return effects + lose(reason) }
+        if standing == .running, isPoweredOff { return effects + begin(.conclude, from: .running) }
+        if let reason = endedReason {
+            endedReason = nil
+            effects += vmProcessEnded(standing, reason)
         }
-        endedReason = nil
-        if let termination { return effects + act(on: termination, standing) }
+        if let termination, case .standing(let standing) = state { return effects + act(on: termination, standing) }
         return effects
     }
 
     private mutating func vmProcessEnded(_ standing: Standing, _ reason: String) -> [Effect] {
         switch standing {
         case .running: return lose(reason)
-        case .saved, .waiting:
+        case .saved(hasVMProcess: true), .waiting:
             state = .standing(.saved(hasVMProcess: false))
             return [.report(.vmProcessEnded(reason: reason))]
-        case .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
+        case .saved(hasVMProcess: false), .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
         }
     }
 
     private mutating func lose(_ reason: String) -> [Effect] {
-        [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
+        // It ended by its own will: nothing is lost with it.
+        if isPoweredOff { return begin(.conclude, from: .running) }
+        return [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
     }
 
     // MARK: The supervisor's end
@@ -290,7 +312,9 @@ public struct Lifecycle: Sendable {
         case (.stop, .saved(hasVMProcess: true)): return begin(.resume, from: standing)
         case (.stop, .waiting): return begin(.load, from: standing)
         case (.stop, .saved(hasVMProcess: false)):
-            return lose("it was saved, no VM process was left to power it off in, and none can be started during a stop")
+            return lose(
+                "it was saved, no VM process was left to power it off in, and none can be started during a stop"
+            )
         case (.stop, .unclear), (.stop, .off): return end(.success)
         }
     }

@@ -128,8 +128,8 @@ public enum Recovery {
                 ? .remainSaved(hasVMProcess: false)
                 : .lost(reason: "its VM process ended during a handover, and the saved state is not complete")
 
-        case (.committed, .running), (.committed, .paused): .finishHandover
-        case (.committed, .silent): .adopt
+        // A silent one is not known to have been continued; the one it has replaced must go in any case.
+        case (.committed, .running), (.committed, .paused), (.committed, .silent): .finishHandover
         case (.committed, .incoming):
             .unclear(reason: "the ledger says that the state was loaded; the VM process still waits for it")
         case (.committed, .absent): .lost(reason: "its VM process ended right after a handover")

@@ -1,5 +1,5 @@
 /// How a guest stands while nothing is being done to it.
-public enum Standing: Equatable, Sendable {
+public enum Standing: Hashable, Sendable {
     case off
     case running
     /// The device state is in `vmstate`. The VM process that saved it may still be there, paused.

@@ -82,7 +82,7 @@ public enum Operation: String, CaseIterable, Sendable {
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
         case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.endNextVMProcess, .emptyStore]
+        case .abandon: [.emptyStore]
         case .leave: [.recordRestart]
         }
     }
@@ -102,7 +102,9 @@ public enum Operation: String, CaseIterable, Sendable {
         case (.exec, _): .steps([.endNextVMProcess])
         case (.load, _): .steps([.endVMProcess, .recordSaved])
         // A guest that does not power off is ended all the same.
-        case (.stop, _), (.conclude, _), (.abandon, _), (.leave, _): .goOn
+        case (.stop, _), (.conclude, _), (.abandon, _): .goOn
+        // It makes way only once the next supervisor will find everything.
+        case (.leave, _): .steps([])
         case (.resume, _), (.rollBack, _), (.finishHandover, _): .lose
         }
     }

@@ -44,7 +44,12 @@ public final class Descriptor: Sendable {
         var failure: SystemCallError?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             while initialized < count {
-                let got = pread(raw, buffer.baseAddress! + initialized, count - initialized, off_t(offset) + initialized)
+                let got = pread(
+                    raw,
+                    buffer.baseAddress! + initialized,
+                    count - initialized,
+                    off_t(offset) + initialized
+                )
                 if got < 0 && errno == EINTR { continue }
                 if got < 0 { failure = SystemCallError("pread", on: "fd \(raw)") }
                 if got <= 0 { break }
@@ -58,7 +63,9 @@ public final class Descriptor: Sendable {
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {
-            let put = bytes.withUnsafeBytes { pwrite(raw, $0.baseAddress! + done, bytes.count - done, off_t(offset) + done) }
+            let put = bytes.withUnsafeBytes {
+                pwrite(raw, $0.baseAddress! + done, bytes.count - done, off_t(offset) + done)
+            }
             if put < 0 && errno == EINTR { continue }
             if put <= 0 { throw SystemCallError("pwrite", on: "fd \(raw)") }
             done += put

@@ -109,7 +109,9 @@ public actor QMPClient {
         if let ended { throw QMPError.disconnected(command: Command.name, reason: ended) }
         issued += 1
         let id = "\(prefix)-\(issued)"
-        var bytes = try [UInt8](JSONEncoder().encode(Request(execute: Command.name, arguments: command.arguments, id: id)))
+        var bytes = try [UInt8](
+            JSONEncoder().encode(Request(execute: Command.name, arguments: command.arguments, id: id))
+        )
         bytes.append(UInt8(ascii: "\n"))
         // A byte that no JSON text has makes QEMU's parser drop what it may hold of an unfinished command.
         if resynchronizing { bytes.insert(0xFF, at: 0) }

@@ -34,7 +34,8 @@ public struct QMPEvent: Sendable {
         guard let name = header.event else { return nil }
         self.name = name
         let time = header.timestamp
-        timestamp = (time?.seconds ?? 0).multipliedReportingOverflow(by: 1_000_000).partialValue
+        timestamp =
+            (time?.seconds ?? 0).multipliedReportingOverflow(by: 1_000_000).partialValue
             &+ (time?.microseconds ?? 0)
         self.line = line
     }

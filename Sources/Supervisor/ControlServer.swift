@@ -85,7 +85,8 @@ final class ControlConnection {
         case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
         case .getStatus: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
         case .getConsole:
-            guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY) else {
+            guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
+            else {
                 return fail(.notRunning, "the guest '\(supervisor.name)' has no console")
             }
             send(try? VarlinkMessage.reply(GuestInterface.NoParameters()), attaching: [readOnly])
@@ -129,7 +130,12 @@ final class ControlConnection {
             if wanted?.interface == GuestInterface.name {
                 send(try? VarlinkMessage.reply(["description": GuestInterface.description]))
             } else {
-                send(try? VarlinkMessage.error("org.varlink.service.InterfaceNotFound", ["interface": wanted?.interface ?? ""]))
+                send(
+                    try? VarlinkMessage.error(
+                        "org.varlink.service.InterfaceNotFound",
+                        ["interface": wanted?.interface ?? ""]
+                    )
+                )
             }
         default: return false
         }

@@ -18,7 +18,9 @@ extension GuestSupervisor {
         guard ledger.phase == .running, let current else { return }
         let status = try await current.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
         guard status.status == .running else {
-            throw Lifecycle.Failure("the guest is in QEMU's state '\(status.status)', and only a running one is handed over")
+            throw Lifecycle.Failure(
+                "the guest is in QEMU's state '\(status.status)', and only a running one is handed over"
+            )
         }
         let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
         if let blockers = migration.blockers, !blockers.isEmpty {
@@ -31,7 +33,9 @@ extension GuestSupervisor {
     private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
         for block in ledger.hardware.ram {
             let name = Inventory.ram(block.id)
-            guard let file = inventory[name] else { throw Lifecycle.Failure("'\(name)' is not in the descriptor store") }
+            guard let file = inventory[name] else {
+                throw Lifecycle.Failure("'\(name)' is not in the descriptor store")
+            }
             let mapped = try SharedMappings.length(of: file.identity(), in: vm.record.pid)
             guard mapped == block.size else {
                 throw Lifecycle.Failure(
@@ -147,7 +151,9 @@ extension GuestSupervisor {
     }
 
     private func notePause() {
-        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else { return }
+        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
+            return
+        }
         let pause = Int(clamping: resumed - stopped)
         (previous ?? current).stoppedAt = nil
         ledger?.lastPause = pause
@@ -190,9 +196,35 @@ extension GuestSupervisor {
         try MemoryFile.resize(state, to: 0, name: Inventory.state)
     }
 
-    /// The next supervisor replaces the VM process, too. It must find everything in the store.
+    /// How often systemd is told that this supervisor can't end yet.
+    private static let retryInterval = Duration.seconds(10)
+
+    /// The next supervisor replaces the VM process, too. Where it would not find everything in the store, this one
+    /// stays until that has been mended: its end would be the end of what systemd does not keep.
     func recordRestart() async throws {
         try record { $0.isRestart = true }
-        try await storeInventory()
+        while true {
+            do {
+                return try await storeInventory()
+            } catch {
+                journal(.storeIncomplete("\(error)"))
+                Notifier.send("STATUS=Can't make way for the next supervisor: \(error)")
+            }
+            let interval = GuestSupervisor.retryInterval
+            Notifier.send("EXTEND_TIMEOUT_USEC=\((interval * 3).microseconds)")
+            await reloadOrTimer(interval)
+            if isStopWanted { throw Lifecycle.Failure("the unit is to be stopped instead") }
+        }
+    }
+
+    private func reloadOrTimer(_ delay: Duration) async {
+        let timer = loop.after(delay) { [weak self] in self?.assumeIsolated { $0.wakeReloadWaiter() } }
+        await withCheckedContinuation { reloadWaiter = $0 }
+        timer.cancel()
+    }
+
+    func wakeReloadWaiter() {
+        reloadWaiter?.resume()
+        reloadWaiter = nil
     }
 }

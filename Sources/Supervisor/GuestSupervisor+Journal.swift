@@ -43,9 +43,14 @@ extension GuestSupervisor {
                 ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
             )
         case .adopted: log("Guest '\(name)' runs on in \(currentTitle), now under this supervisor", .notice, .adopted)
-        case .stillSaved: log("Guest '\(name)' is saved; 'perdure exec' and 'perdure load' continue it", .notice, .stillSaved)
+        case .stillSaved:
+            log("Guest '\(name)' is saved; 'perdure exec' and 'perdure load' continue it", .notice, .stillSaved)
         case .stillWaiting:
-            log("Guest '\(name)' is saved and waits in \(currentTitle); 'perdure load' continues it", .notice, .stillSaved)
+            log(
+                "Guest '\(name)' is saved and waits in \(currentTitle); 'perdure load' continues it",
+                .notice,
+                .stillSaved
+            )
         case .unclear(let reason):
             log("Guest '\(name)' is left untouched: \(reason)", .critical, .unclear, ["PERDURE_REASON": reason])
         case .lost(let reason):
@@ -68,7 +73,8 @@ extension GuestSupervisor {
     private func journalEnd(_ operation: Operation) {
         switch operation {
         case .start: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
-        case .handover: log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
+        case .handover:
+            log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
         case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
         case .finishHandover:
             log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)

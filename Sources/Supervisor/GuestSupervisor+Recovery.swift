@@ -27,7 +27,8 @@ extension GuestSupervisor {
         }
         if let ledger {
             evidence.ramProblems = ramProblems(ledger)
-            evidence.hasCompleteState = ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
+            evidence.hasCompleteState =
+                ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
             await attach(ledger)
             if let current { evidence.current = await look(at: current) }
         }
@@ -64,7 +65,7 @@ extension GuestSupervisor {
             guard let record, let monitor = inventory[Inventory.qmp(record.generation)],
                 let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
             else { return nil }
-            let output = try? Descriptor.open("/proc/\(record.pid)/fd/2", O_RDONLY)
+            let output = try? ProcessOutput(of: record.pid)
             return attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
         }
         current = find(ledger.current)

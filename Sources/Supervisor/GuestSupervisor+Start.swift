@@ -37,55 +37,13 @@ extension GuestSupervisor {
             throw Lifecycle.Failure("QEMU can't be used: \(error); see QEMU= in the guest's definition")
         }
         if factsOf?.path != path || factsOf?.identity != identity {
-            facts = try await probe(path)
+            facts = try await QEMUProbe.run(path: path, loop: loop, deadline: timeouts.prepare)
             factsOf = (path, identity)
         }
         guard let facts, let ledger else { return }
         // Refused before the guest is paused: no load could succeed.
         _ = try facts.pinnedMachine(ledger.hardware.machine)
     }
-
-    private func probe(_ path: String) async throws -> QEMUFacts {
-        let (ours, theirs) = try UnixSocket.pair()
-        let output = try VMProcess.makeOutput()
-        let arguments = [
-            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
-        ]
-        let process = try GatedProcess(
-            path: path,
-            arguments: arguments,
-            environment: GuestSupervisor.environment,
-            inherited: [theirs],
-            output: output
-        )
-        let record = VMProcessRecord(
-            generation: 0,
-            pid: process.handle.pid,
-            startTime: process.handle.startTime,
-            qemu: path,
-            version: QEMUVersion(major: 0, minor: 0),
-            package: "",
-            hasFileMigration: false
-        )
-        let qmp = QMPClient(socket: ours, loop: loop)
-        let vm = VMProcess(record: record, handle: process.handle, qmp: qmp, output: output, facts: nil)
-        watchEnd(of: vm)
-        do {
-            try await letThrough(process, path: path)
-            try await qmp.negotiate(deadline: timeouts.prepare)
-            let facts = try await QEMUFacts.ask(qmp, path: path, deadline: timeouts.prepare)
-            try await kill(vm)
-            return facts
-        } catch {
-            let reason = await explain(error, vm)
-            try? await kill(vm)
-            throw Lifecycle.Failure("QEMU '\(path)' can't be used: \(reason)")
-        }
-    }
-
-    /// Nothing of the supervisor's own environment is QEMU's business.
-    static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
 
     func createMemory() async throws {
         guard let definition, let facts else { return }
@@ -144,7 +102,7 @@ extension GuestSupervisor {
             console: theirConsole.raw,
             consoleLog: inventory[Inventory.consoleLog]?.raw
         )
-        let output = try VMProcess.makeOutput()
+        let output = try ProcessOutput()
         let process = try GatedProcess(
             path: facts.path,
             arguments: QEMUCommandLine.arguments(
@@ -155,9 +113,9 @@ extension GuestSupervisor {
                 version: facts.version,
                 incoming: ledger.current != nil || ledger.savedBytes != nil
             ),
-            environment: GuestSupervisor.environment,
+            environment: QEMUProbe.environment,
             inherited: inherited,
-            output: output
+            output: output.file
         )
         let record = VMProcessRecord(
             generation: generation,
@@ -176,7 +134,7 @@ extension GuestSupervisor {
         }
         do {
             try await startScope(for: vm)
-            try await letThrough(process, path: facts.path)
+            try await process.letThrough(path: facts.path, loop: loop, deadline: timeouts.prepare)
         } catch {
             throw Lifecycle.Failure("VM process \(generation) can't be started: \(await explain(error, vm))")
         }
@@ -196,18 +154,12 @@ extension GuestSupervisor {
 
     nonisolated func scopeName(_ generation: Int) -> String { GuestScopes.name(guest: name, generation: generation) }
 
-    private func letThrough(_ process: GatedProcess, path: String) async throws {
-        try process.open()
-        try await loop.readable(process.execResult, deadline: timeouts.prepare)
-        try process.checkExecuted(path: path)
-    }
-
     /// Takes a VM process into care: its monitor and its end are watched from here on.
     func attach(
         _ record: VMProcessRecord,
         handle: ProcessHandle,
         monitor: Descriptor,
-        output: Descriptor?,
+        output: ProcessOutput?,
         facts: QEMUFacts?
     ) -> VMProcess {
         let generation = record.generation
@@ -238,6 +190,6 @@ extension GuestSupervisor {
         if case QMPError.disconnected = error, await hasEnded(vm, within: .seconds(2)), let end = vm.end {
             text = "\(vm.title) \(end)"
         }
-        return vm.lastWords.map { "\(text); QEMU said: \($0)" } ?? text
+        return vm.output?.lastWords.map { "\(text); QEMU said: \($0)" } ?? text
     }
 }

@@ -33,7 +33,8 @@ extension GuestSupervisor {
     /// A sentence for `systemctl status`.
     var summary: String {
         let process = current.map { "VM process \($0.generation) (QEMU \($0.record.version))" } ?? "no VM process"
-        let pause = ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
+        let pause =
+            ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
         return switch lifecycle.state {
         case .recovering: "Looking for what there is of the guest"
         case .operating(let run): describe(run.operation)

@@ -96,7 +96,7 @@ extension GuestSupervisor {
         vm.whenEnded = []
         wakePowerOffWaiter()
         guard vm === current, !vm.isEnding else { return }
-        let words = vm.lastWords.map { "; QEMU said: \($0)" } ?? ""
+        let words = vm.output?.lastWords.map { "; QEMU said: \($0)" } ?? ""
         post(.vmProcessEnded(reason: "\(vm.title) \(vm.end ?? .unknown)\(words)"))
     }
 

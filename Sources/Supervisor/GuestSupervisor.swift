@@ -47,6 +47,8 @@ public actor GuestSupervisor {
     var replaced: VMProcessRecord?
     var consoleTrimmedTo: UInt64 = 0
     var powerOffWaiter: CheckedContinuation<Void, Never>?
+    var reloadWaiter: CheckedContinuation<Void, Never>?
+    var isStopWanted = false
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
@@ -102,8 +104,11 @@ public actor GuestSupervisor {
     // MARK: Events and effects
 
     func post(_ event: Lifecycle.Event) {
+        let before = lifecycle.state
         for effect in lifecycle.handle(event) { carryOut(effect) }
         tellStatus()
+        // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
+        if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {
@@ -148,7 +153,13 @@ public actor GuestSupervisor {
         switch signal {
         // systemd sends it for a restart only (RestartKillSignal=).
         case SIGUSR2: post(.terminate(.restart))
-        case SIGTERM: Task { post(.terminate(await meaningOfTermination())) }
+        case SIGTERM:
+            Task {
+                let termination = await meaningOfTermination()
+                isStopWanted = termination == .stop
+                wakeReloadWaiter()
+                post(.terminate(termination))
+            }
         default: break
         }
     }
@@ -206,6 +217,7 @@ public actor GuestSupervisor {
 
     /// A reload may have made systemd drop what it kept for us, when the unit has changed.
     private func managerReloaded() {
+        if reloadWaiter != nil { return wakeReloadWaiter() }
         Task {
             guard !inventory.isEmpty else { return }
             do {

@@ -3,10 +3,11 @@ import Linux
 import QMP
 
 /// What a QEMU program says of itself.
-struct QEMUFacts: Sendable {
-    var path: String
-    var version: QEMUVersion
-    var package: String
+public struct QEMUFacts: Sendable {
+    public var path: String
+    public var version: QEMUVersion
+    /// The distribution's name for the build.
+    public var package: String
     /// Versioned names and aliases of machine types, each with its versioned name.
     var machines: [String: String]
     /// CPU models that have a versioned name of their own, with it.
@@ -17,7 +18,7 @@ struct QEMUFacts: Sendable {
     var hasExitOnError: Bool
 
     /// The versioned name of a machine type.
-    func pinnedMachine(_ name: String) throws(UnknownName) -> String {
+    public func pinnedMachine(_ name: String) throws(UnknownName) -> String {
         if let versioned = machines[name] { return versioned }
         throw UnknownName(
             "QEMU '\(path)' (\(version)) has no machine type '\(name)'; it has "
@@ -27,13 +28,13 @@ struct QEMUFacts: Sendable {
     }
 
     /// The versioned name of a CPU model; the name itself where models have no versions.
-    func pinnedCPUModel(_ name: String) throws(UnknownName) -> String {
+    public func pinnedCPUModel(_ name: String) throws(UnknownName) -> String {
         if let versioned = cpuModels[name] { return versioned }
         throw UnknownName("QEMU '\(path)' (\(version)) has no CPU model '\(name)'; '\(path) -cpu help' lists them")
     }
 
-    struct UnknownName: Error, CustomStringConvertible {
-        let description: String
+    public struct UnknownName: Error, CustomStringConvertible {
+        public let description: String
 
         init(_ description: String) { self.description = description }
     }

@@ -7,8 +7,7 @@ final class VMProcess {
     let record: VMProcessRecord
     let handle: ProcessHandle
     let qmp: QMPClient
-    /// What QEMU wrote to standard output and standard error.
-    let output: Descriptor?
+    let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
     var consoleWatch: ReadWatch?
@@ -24,7 +23,7 @@ final class VMProcess {
     var end: ProcessHandle.End?
     var whenEnded: [CheckedContinuation<Void, Never>] = []
 
-    init(record: VMProcessRecord, handle: ProcessHandle, qmp: QMPClient, output: Descriptor?, facts: QEMUFacts?) {
+    init(record: VMProcessRecord, handle: ProcessHandle, qmp: QMPClient, output: ProcessOutput?, facts: QEMUFacts?) {
         self.record = record
         self.handle = handle
         self.qmp = qmp
@@ -35,20 +34,4 @@ final class VMProcess {
     var generation: Int { record.generation }
 
     var title: String { "VM process \(generation) (pid \(record.pid))" }
-
-    /// QEMU's last words, nil where it said nothing.
-    var lastWords: String? {
-        guard let output, let bytes = try? output.read(at: 0, count: VMProcess.outputSize) else { return nil }
-        let lines = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n")
-        let useful = lines.suffix(3).map { $0.filter { !$0.isNewline && $0 != "\0" } }
-        return useful.isEmpty ? nil : useful.joined(separator: "; ")
-    }
-
-    /// How many bytes of QEMU's output are kept. What comes after is dropped.
-    static let outputSize = 64 << 10
-
-    /// A file for QEMU's output that outlives the supervisor, never blocks QEMU, and does not grow.
-    static func makeOutput() throws -> Descriptor {
-        try MemoryFile.create("vm-output", size: UInt64(outputSize), growth: .fixed)
-    }
 }

@@ -29,7 +29,8 @@ final class Bus {
         var result = sd_bus_new(&made)
         guard result >= 0, let made else { throw ManagerError("connection", code: result) }
         bus = made
-        let path = getuid() == 0 ? "/run/systemd" : (environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/systemd"
+        let path =
+            getuid() == 0 ? "/run/systemd" : (environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/systemd"
         result = sd_bus_set_address(bus, "unix:path=\(path)/private")
         if result >= 0 { result = sd_bus_start(bus) }
         if result < 0 { throw ManagerError("connection", code: result) }
@@ -110,9 +111,13 @@ final class BusMessage {
 
     func append(_ text: String) { note(text.withCString { sd_bus_message_append_basic(pointer, code("s"), $0) }) }
 
-    func append(_ value: UInt32) { note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("u"), $0) }) }
+    func append(_ value: UInt32) {
+        note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("u"), $0) })
+    }
 
-    func append(_ value: UInt64) { note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("t"), $0) }) }
+    func append(_ value: UInt64) {
+        note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("t"), $0) })
+    }
 
     func container(_ kind: Character, _ contents: String, _ body: () -> Void) {
         note(sd_bus_message_open_container(pointer, code(kind), contents))

@@ -42,7 +42,9 @@ public enum Manager {
             request.container("a", "(sv)") {
                 request.property("Description", type: "s") { request.append(scope.description) }
                 request.property("Slice", type: "s") { request.append(scope.slice) }
-                request.property("PIDs", type: "au") { request.container("a", "u") { request.append(UInt32(scope.pid)) } }
+                request.property("PIDs", type: "au") {
+                    request.container("a", "u") { request.append(UInt32(scope.pid)) }
+                }
                 request.property("Before", type: "as") { request.container("a", "s") { request.append(scope.before) } }
                 request.property("CollectMode", type: "s") { request.append("inactive-or-failed") }
             }
@@ -134,7 +136,9 @@ public enum Manager {
     }
 
     private static func processes(of unit: String, on bus: Bus, deadline: Duration) throws(ManagerError) -> [Int32] {
-        let reply = try bus.call(Bus.manager, managerInterface, "GetUnitProcesses", deadline: deadline) { $0.append(unit) }
+        let reply = try bus.call(Bus.manager, managerInterface, "GetUnitProcesses", deadline: deadline) {
+            $0.append(unit)
+        }
         guard reply.enter("a", "(sus)") else { throw ManagerError("GetUnitProcesses", "unexpected reply") }
         var pids: [Int32] = []
         while reply.enter("r", "sus") {

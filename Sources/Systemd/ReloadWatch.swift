@@ -26,7 +26,9 @@ public actor ReloadWatch {
             let watched = dup(bus.descriptor)
             guard watched >= 0 else { throw ManagerError("connection", code: errno) }
             self.bus = bus
-            watch = loop.whenReadable(Descriptor(owning: watched)) { [weak self] in self?.assumeIsolated { $0.process() } }
+            watch = loop.whenReadable(Descriptor(owning: watched)) { [weak self] in
+                self?.assumeIsolated { $0.process() }
+            }
             // The handshake's answer may have been read already.
             process()
         } catch { reconnectLater() }

@@ -13,7 +13,7 @@ struct GuestClient {
         self.guest = guest
         do {
             client = try VarlinkClient(path: "/run/perdure/\(guest)/control")
-        } catch where error.code == 2 || error.code == 111 {
+        } catch  where error.code == 2 || error.code == 111 {
             throw Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
         } catch {
             throw Exit.failure("the supervisor of guest '\(guest)' can't be reached: \(error)")

@@ -2,7 +2,19 @@ import ArgumentParser
 import Supervisor
 
 @main
-struct Perdure: ParsableCommand {
+enum Main {
+    static func main() async {
+        // A supervisor stays for as long as its guest: it does without the command line's machinery in its memory.
+        let arguments = CommandLine.arguments
+        if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
+            Supervision.run(guest: arguments[2])
+        } else {
+            await Perdure.main()
+        }
+    }
+}
+
+struct Perdure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perdure",
         abstract: "Keeps QEMU guests running while everything beneath them is replaced.",

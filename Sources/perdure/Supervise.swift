@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Glibc
 import GuestDefinition
 import Linux
@@ -13,21 +12,35 @@ struct Supervise: ParsableCommand {
 
     @OptionGroup var guest: GuestArgument
 
-    func run() throws {
-        if let problem = GuestName.problem(with: guest.name) { throw Exit.definition(problem) }
+    func run() { Supervision.run(guest: guest.name) }
+}
+
+/// The main program of `perdure@NAME.service`.
+enum Supervision {
+    static func run(guest: String) -> Never {
+        if let problem = GuestName.problem(with: guest) { fail(problem, Exit.definition) }
         guard Notifier.isAvailable else {
-            throw Exit.failure("a supervisor is started by systemd: 'systemctl start perdure@\(guest.name)'")
+            fail("a supervisor is started by systemd: 'systemctl start perdure@\(guest)'", Exit.failure)
         }
         // Before any other thread is there: signals sent early wait until they can be understood.
-        try Signals.block([SIGTERM, SIGUSR2])
+        let signals: Descriptor
+        do {
+            try Signals.block([SIGTERM, SIGUSR2])
+            signals = try Signals.descriptor(for: [SIGTERM, SIGUSR2])
+        } catch {
+            fail("\(error)", Exit.failure)
+        }
         signal(SIGPIPE, SIG_IGN)
-        let signals = try Signals.descriptor(for: [SIGTERM, SIGUSR2])
-        let loop = EventLoop(label: "perdure.\(guest.name)")
-        let supervisor = GuestSupervisor(guest: guest.name, loop: loop) { status in Glibc.exit(status) }
-        let runtimeDirectory = "/run/perdure/\(guest.name)"
-        Task.detached { await supervisor.start(signals: signals, runtimeDirectory: runtimeDirectory) }
-        // Not dispatchMain(): it unblocks signals.
-        DispatchSemaphore(value: 0).wait()
+        let loop = EventLoop(label: "perdure.\(guest)")
+        let supervisor = GuestSupervisor(guest: guest, loop: loop) { status in exit(status) }
+        Task.detached { await supervisor.start(signals: signals, runtimeDirectory: "/run/perdure/\(guest)") }
+        // Everything happens on the loop's thread. Not dispatchMain(): it unblocks signals.
+        while true { withExtendedLifetime(supervisor) { _ = pause() } }
+    }
+
+    private static func fail(_ message: String, _ status: Exit) -> Never {
+        _ = status(message)
+        exit(status.rawValue)
     }
 }
 

@@ -57,6 +57,9 @@ int clinux_eventfd_lower(int fd);
 // A non-blocking descriptor that becomes readable when the file is written.
 int clinux_watch_writes(const char *path);
 
+// memory.c
+void clinux_trim_memory(void);
+
 // spawn.c
 struct clinux_spawn {
     const char *path;

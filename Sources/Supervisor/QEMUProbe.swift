@@ -1,0 +1,61 @@
+import Glibc
+import Linux
+import QMP
+
+/// Starts a QEMU program without a machine and asks what it can do.
+public enum QEMUProbe {
+    /// Nothing of the supervisor's own environment is QEMU's business.
+    static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
+
+    public struct Failure: Error, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// - Parameter deadline: for each answer.
+    public static func run(path: String, loop: EventLoop, deadline: Duration) async throws -> QEMUFacts {
+        let (ours, theirs) = try UnixSocket.pair()
+        let output = try ProcessOutput()
+        let arguments = [
+            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
+            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
+        ]
+        let process = try GatedProcess(
+            path: path,
+            arguments: arguments,
+            environment: environment,
+            inherited: [theirs],
+            output: output.file
+        )
+        let qmp = QMPClient(socket: ours, loop: loop)
+        let result: Result<QEMUFacts, any Error>
+        do {
+            try await process.letThrough(path: path, loop: loop, deadline: deadline)
+            try await qmp.negotiate(deadline: deadline)
+            result = .success(try await QEMUFacts.ask(qmp, path: path, deadline: deadline))
+        } catch {
+            result = .failure(error)
+        }
+        await qmp.close()
+        // One that has ended by itself keeps its status.
+        let hadEnded = !process.handle.isRunning
+        try process.handle.kill()
+        try await loop.readable(process.handle.descriptor, deadline: GuestSupervisor.killDeadline)
+        let end = process.handle.reap()
+        switch result {
+        case .success(let facts): return facts
+        case .failure(let error):
+            let reason = hadEnded && error is QMPError ? "it \(end)" : "\(error)"
+            let words = output.lastWords.map { "; it said: \($0)" } ?? ""
+            throw Failure(description: "QEMU '\(path)' can't be used: \(reason)\(words)")
+        }
+    }
+}
+
+extension GatedProcess {
+    /// Lets the child execute, and returns when it has.
+    func letThrough(path: String, loop: EventLoop, deadline: Duration) async throws {
+        try open()
+        try await loop.readable(execResult, deadline: deadline)
+        try checkExecuted(path: path)
+    }
+}
