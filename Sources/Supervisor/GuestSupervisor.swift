@@ -46,6 +46,8 @@ public actor GuestSupervisor {
     var durations: [Step: Duration] = [:]
     var replaced: VMProcessRecord?
     var consoleTrimmedTo: UInt64 = 0
+    var consoleWatch: ReadWatch?
+    var consoleTimer: Timer?
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false
