@@ -21,7 +21,7 @@ struct GuestPlan: Sendable {
     var path: String { "/etc/perdure/\(name).guest" }
     var image: String { "/var/lib/guests/\(name).img" }
 
-    /// How many descriptors systemd keeps for the guest while it runs and nothing is done to it.
+    /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one.
     var inventory: [String] {
         ["ledger", "vmstate", "console.log", "ram.main"]
     }

@@ -186,7 +186,7 @@ final class RunningGuest {
         let inUnit = processes.filter { $0.cgroup.hasSuffix("/\(unit)") }
         #expect(inUnit.map(\.pid) == [try await mainPID()], sourceLocation: sourceLocation)
         #expect(
-            try await storedDescriptors() == plan.inventory.count + 2,
+            try await storedDescriptors() == plan.inventory.count + 1,
             sourceLocation: sourceLocation
         )
     }
@@ -195,7 +195,7 @@ final class RunningGuest {
     func expectReceived(generation: Int, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         #expect(
             try await receivedDescriptors()
-                == Set(plan.inventory + ["qmp.g\(generation)", "console.g\(generation)"]),
+                == Set(plan.inventory + ["qmp.g\(generation)"]),
             sourceLocation: sourceLocation
         )
     }
