@@ -24,26 +24,26 @@ final class RunningGuest {
     var name: String { plan.name }
     var unit: String { plan.unit }
 
-    /// Defines and starts a guest and returns when it has written its first records to its disk.
-    init(_ plan: GuestPlan = GuestPlan(), on system: BootedSystem) async throws {
+    /// Defines and starts a guest, and returns when it has booted.
+    init(_ plan: GuestPlan = GuestPlan(), waitingForTicks ticks: UInt64 = 3, on system: BootedSystem) async throws {
         self.system = system
         self.plan = plan
         try await plan.write(to: system)
         try await system.run(["systemctl", "start", plan.unit])
         console = try await ConsoleFollower(following: plan.name, in: system)
-        try await waitUntilBooted()
+        try await waitUntilBooted(ticks)
     }
 
     /// Starts the unit of a guest that was stopped.
     func startAgain() async throws {
         try await system.run(["systemctl", "start", unit])
         console = try await ConsoleFollower(following: name, in: system)
-        try await waitUntilBooted()
+        try await waitUntilBooted(3)
     }
 
-    private func waitUntilBooted() async throws {
+    private func waitUntilBooted(_ ticks: UInt64) async throws {
         try await console.wait(for: "perdure-guest ready ", deadline: .seconds(180))
-        try await console.wait(forTick: 3)
+        try await console.wait(forTick: ticks)
         bootID = GuestConsole(Array(console.bytes)).boots.last?.id ?? ""
     }
 
