@@ -43,23 +43,3 @@ public enum MemoryFile {
         return found < 0 ? nil : UInt64(found)
     }
 }
-
-extension MemoryFile {
-    /// Becomes readable whenever the file is written, by whichever process.
-    public static func writesWatch(_ file: Descriptor) throws(SystemCallError) -> WritesWatch {
-        let path = "/proc/self/fd/\(file.raw)"
-        return WritesWatch(descriptor: Descriptor(owning: try check("inotify", on: path) { clinux_watch_writes(path) }))
-    }
-
-    public struct WritesWatch: Sendable {
-        public let descriptor: Descriptor
-
-        /// Blocks until the file has been written since the last call.
-        public func waitAndDrain() throws(SystemCallError) {
-            var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
-            if poll(&entry, 1, -1) < 0 && errno != EINTR { throw SystemCallError("poll", on: "inotify") }
-            var buffer = [UInt8](repeating: 0, count: 4096)
-            while Glibc.read(descriptor.raw, &buffer, buffer.count) > 0 {}
-        }
-    }
-}

@@ -32,7 +32,11 @@ extension GuestSupervisor {
             await attach(ledger)
             if let current { evidence.current = await look(at: current) }
         }
-        evidence.unknownScopes = await unknownScopes()
+        do {
+            evidence.unknownScopes = try await unknownScopes()
+        } catch {
+            return (.unclear(reason: "systemd does not say which VM processes there are: \(error)"), false)
+        }
         let decision = Recovery.decide(evidence)
         let isRestart = ledger?.isRestart ?? false
         do {
@@ -93,13 +97,13 @@ extension GuestSupervisor {
         }
     }
 
-    private func unknownScopes() async -> [String] {
+    private func unknownScopes() async throws -> [String] {
         let name = name
         let known = [current, next, previous].compactMap { $0?.record.generation }.map(scopeName)
-        let living = try? await BlockingCalls.run {
+        let living = try await BlockingCalls.run {
             try GuestScopes.living(guest: name, deadline: GuestSupervisor.managerDeadline)
         }
-        return (living ?? [:]).filter { !$0.value.isEmpty && !known.contains($0.key) }.keys.sorted()
+        return living.filter { !$0.value.isEmpty && !known.contains($0.key) }.keys.sorted()
     }
 
     /// Makes the finds fit the decision.

@@ -122,7 +122,8 @@ public enum Manager {
             reply.leave()
         }
         var found: [String: [Int32]] = [:]
-        for name in names { found[name] = try processes(of: name, on: bus, deadline: deadline) }
+        // One that has gone since has none.
+        for name in names { found[name] = (try? processes(of: name, on: bus, deadline: deadline)) ?? [] }
         return found
     }
 

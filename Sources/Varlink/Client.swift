@@ -12,7 +12,8 @@ public struct VarlinkError: Error, CustomStringConvertible {
 
 /// A connection to a Varlink service. Blocks; for programs that have nothing else to do meanwhile.
 public final class VarlinkClient {
-    private let socket: Descriptor
+    /// Hung up once the service has ended.
+    public let socket: Descriptor
     private var framing = VarlinkFraming()
     private var received: [[UInt8]] = []
     private var descriptors: [Descriptor] = []

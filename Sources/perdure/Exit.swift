@@ -1,4 +1,3 @@
-import ArgumentParser
 import Glibc
 
 /// The exit status of `perdure`, with sysexits(3)'s numbers.
@@ -8,18 +7,17 @@ enum Exit: Int32 {
     case refused = 75
     case definition = 78
 
-    /// Says why on standard error and ends the program.
-    func callAsFunction(_ message: String) -> ExitCode {
-        print("perdure: \(message)", to: &standardError)
-        return ExitCode(rawValue)
-    }
+    func callAsFunction(_ message: String) -> CommandFailure { CommandFailure(status: self, message: message) }
 }
 
-nonisolated(unsafe) private var standardError = StandardError()
+/// Ends the program with a message for people.
+struct CommandFailure: Error {
+    let status: Exit
+    let message: String
 
-private struct StandardError: TextOutputStream {
-    func write(_ text: String) {
-        let bytes = Array(text.utf8)
-        _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    func exit() -> Never {
+        let line = Array("perdure: \(message)\n".utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+        Glibc.exit(status.rawValue)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import GuestDefinition
 import Linux
 import Varlink
@@ -7,6 +8,12 @@ import Varlink
 struct GuestClient {
     let guest: String
     private let client: VarlinkClient
+
+    /// Where the guest's control socket is while it has a supervisor.
+    static func directory(of guest: String) -> String { "/run/perdure/\(guest)" }
+
+    /// Hung up once the supervisor has ended.
+    var socket: Descriptor { client.socket }
 
     init(_ guest: String) throws {
         if let problem = GuestName.problem(with: guest) { throw Exit.failure(problem) }

@@ -9,7 +9,22 @@ enum Main {
         if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
             Supervision.run(guest: arguments[2])
         } else {
-            await Perdure.main()
+            await runCommand()
+        }
+    }
+
+    private static func runCommand() async {
+        do {
+            var command = try Perdure.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            failure.exit()
+        } catch {
+            Perdure.exit(withError: error)
         }
     }
 }

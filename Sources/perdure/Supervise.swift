@@ -18,9 +18,9 @@ struct Supervise: ParsableCommand {
 /// The main program of `perdure@NAME.service`.
 enum Supervision {
     static func run(guest: String) -> Never {
-        if let problem = GuestName.problem(with: guest) { fail(problem, Exit.definition) }
+        if let problem = GuestName.problem(with: guest) { Exit.definition(problem).exit() }
         guard Notifier.isAvailable else {
-            fail("a supervisor is started by systemd: 'systemctl start perdure@\(guest)'", Exit.failure)
+            Exit.failure("a supervisor is started by systemd: 'systemctl start perdure@\(guest)'").exit()
         }
         // Before any other thread is there: signals sent early wait until they can be understood.
         let signals: Descriptor
@@ -28,19 +28,14 @@ enum Supervision {
             try Signals.block([SIGTERM, SIGUSR2])
             signals = try Signals.descriptor(for: [SIGTERM, SIGUSR2])
         } catch {
-            fail("\(error)", Exit.failure)
+            Exit.failure("\(error)").exit()
         }
         signal(SIGPIPE, SIG_IGN)
         let loop = EventLoop(label: "perdure.\(guest)")
         let supervisor = GuestSupervisor(guest: guest, loop: loop) { status in exit(status) }
-        Task.detached { await supervisor.start(signals: signals, runtimeDirectory: "/run/perdure/\(guest)") }
+        Task.detached { await supervisor.start(signals: signals, runtimeDirectory: GuestClient.directory(of: guest)) }
         // Everything happens on the loop's thread. Not dispatchMain(): it unblocks signals.
         while true { withExtendedLifetime(supervisor) { _ = pause() } }
-    }
-
-    private static func fail(_ message: String, _ status: Exit) -> Never {
-        _ = status(message)
-        exit(status.rawValue)
     }
 }
 

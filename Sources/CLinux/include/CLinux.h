@@ -56,6 +56,8 @@ int clinux_eventfd_lower(int fd);
 // inotify.c
 // A non-blocking descriptor that becomes readable when the file is written.
 int clinux_watch_writes(const char *path);
+// Likewise when names in the directory come or go, or when it goes itself.
+int clinux_watch_directory(const char *path);
 
 // memory.c
 void clinux_trim_memory(void);
