@@ -38,7 +38,7 @@ extension GuestSupervisor {
     /// Gives back what lies further behind than [Console] Retain= says, now and whenever the guest has written more.
     func trimConsole() {
         guard consoleWatch == nil, consoleTimer == nil, let log = inventory[Inventory.consoleLog],
-            let writes = try? MemoryFile.writesWatch(log)
+            let writes = try? FileWatch.writes(to: log)
         else { return }
         consoleWatch = loop.whenReadable(writes.descriptor) { [weak self] in
             self?.assumeIsolated { $0.restFromConsole() }

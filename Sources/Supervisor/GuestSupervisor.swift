@@ -44,6 +44,8 @@ public actor GuestSupervisor {
     var previous: VMProcess?
 
     var durations: [Step: Duration] = [:]
+    /// Why the last handover was refused or undone; nil when it succeeded.
+    var handoverProblem: String?
     var replaced: VMProcessRecord?
     var consoleTrimmedTo: UInt64 = 0
     var consoleWatch: ReadWatch?

@@ -5,12 +5,12 @@ extension SystemTests {
     /// Handovers that can't be: the guest runs on in its VM process, as if nothing had been asked.
     @Suite struct RefusalTests {
         /// Something that speaks against a handover.
-        private struct Obstacle {
+        private struct Obstacle: Sendable {
             let name: String
             /// A stable part of what the administrator is told.
             let reason: String
-            let arise: (RunningGuest) async throws -> Void
-            let repair: (RunningGuest) async throws -> Void
+            let arise: @Sendable (RunningGuest) async throws -> Void
+            let repair: @Sendable (RunningGuest) async throws -> Void
         }
 
         private static let badDefinition = """
