@@ -6,15 +6,12 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var ram: [String: Int32]
     /// One end of a socket pair.
     public var qmp: Int32
-    /// One end of a socket pair; without it, what the guest writes only goes to `consoleLog`.
-    public var console: Int32?
-    /// A file or memfd that console output is appended to.
+    /// A file or memfd that console output is appended to; without it, it is dropped.
     public var consoleLog: Int32?
 
-    public init(ram: [String: Int32], qmp: Int32, console: Int32? = nil, consoleLog: Int32? = nil) {
+    public init(ram: [String: Int32], qmp: Int32, consoleLog: Int32? = nil) {
         self.ram = ram
         self.qmp = qmp
-        self.console = console
         self.consoleLog = consoleLog
     }
 }
@@ -121,8 +118,9 @@ public enum QEMUCommandLine {
         return ["-chardev", "socket,id=qmp,fd=\(descriptor),server=off"] + control
     }
 
+    /// No socket beside the log: whenever one is full QEMU tries again, and logs the same byte again each time.
     private static func console(_ descriptors: VMProcessDescriptors) -> [String] {
-        var backend = descriptors.console.map { "socket,id=console,fd=\($0),server=off" } ?? "null,id=console"
+        var backend = "null,id=console"
         if let log = descriptors.consoleLog { backend += ",logfile=/proc/self/fd/\(log),logappend=on" }
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
     }

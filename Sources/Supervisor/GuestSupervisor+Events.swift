@@ -31,36 +31,32 @@ extension GuestSupervisor {
         if vm === current { post(.poweredOff) }
     }
 
-    /// Takes the console's bytes off the socket. They are kept in the log that QEMU writes itself, so that none is lost
-    /// or doubled when this process dies; a socket that is full makes the guest wait.
-    func drainConsole(of vm: VMProcess) {
-        guard let socket = inventory[Inventory.console(vm.generation)] else { return }
-        let pid = vm.record.pid
-        vm.consoleWatch = loop.whenReadable(socket) { [weak self] in
-            self?.assumeIsolated { $0.takeConsole(from: socket, of: pid) }
-        }
-    }
+    /// How long the console's log may grow before it is looked at again, so that a guest that floods its console does
+    /// not keep the loop from everything else.
+    private static let consoleRest = Duration.seconds(1)
 
-    private func takeConsole(from socket: Descriptor, of pid: Int32) {
-        // Bounded, so that a guest that floods its console does not keep the loop from everything else.
-        for _ in 0..<16 {
-            switch try? UnixSocket.receive(from: socket) {
-            case .bytes: continue
-            // Left alone, the end of the stream would be readable for ever.
-            case .endOfStream, nil: processes[pid]?.consoleWatch = nil
-            case .nothingYet: break
-            }
-            break
+    /// Gives back what lies further behind than [Console] Retain= says, now and whenever the guest has written more.
+    func trimConsole() {
+        guard consoleWatch == nil, consoleTimer == nil, let log = inventory[Inventory.consoleLog],
+            let writes = try? FileWatch.writes(to: log)
+        else { return }
+        consoleWatch = loop.whenReadable(writes.descriptor) { [weak self] in
+            self?.assumeIsolated { $0.restFromConsole() }
         }
-        trimConsole()
-    }
-
-    /// Gives back what lies further behind than [Console] Retain= says.
-    private func trimConsole() {
         let retain = definition?.consoleRetain ?? 1 << 20
-        guard let log = inventory[Inventory.consoleLog], let size = try? log.size() else { return }
-        guard size > consoleTrimmedTo + retain + retain / 4 else { return }
+        // Looked at only after the watch is there: what is written in between is not missed.
+        guard let size = try? log.size(), size > consoleTrimmedTo + retain + retain / 4 else { return }
         let keepFrom = (size - retain) / 4096 * 4096
         if (try? MemoryFile.discard(log, first: keepFrom)) != nil { consoleTrimmedTo = keepFrom }
+    }
+
+    private func restFromConsole() {
+        consoleWatch = nil
+        consoleTimer = loop.after(GuestSupervisor.consoleRest) { [weak self] in
+            self?.assumeIsolated { supervisor in
+                supervisor.consoleTimer = nil
+                supervisor.trimConsole()
+            }
+        }
     }
 }

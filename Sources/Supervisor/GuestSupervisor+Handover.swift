@@ -63,8 +63,6 @@ extension GuestSupervisor {
         try await current.qmp.execute(Stop(), deadline: timeouts.save)
         // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
         if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
-        // What it could not put out yet is in the saved state, and must not go out here as well.
-        current.consoleWatch = nil
     }
 
     func saveState() async throws {
@@ -146,7 +144,7 @@ extension GuestSupervisor {
             if case .refused = error { throw Lifecycle.Failure(reason) }
             throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
         }
-        drainConsole(of: current)
+        trimConsole()
         notePause()
     }
 

@@ -62,6 +62,7 @@ extension GuestSupervisor {
 
     private func journalBegin(_ operation: Operation) {
         durations = [:]
+        handoverProblem = nil
         switch operation {
         case .start: log("Starting guest '\(name)'", .info, .guestStarting)
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
@@ -91,6 +92,8 @@ extension GuestSupervisor {
         switch operation {
         case .start: log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
         case .handover:
+            // A state is one line to systemd.
+            handoverProblem = reason.split(separator: "\n").first.map(String.init)
             log(
                 "Guest '\(name)' was not handed over and runs on in \(currentTitle): \(reason)",
                 .error,

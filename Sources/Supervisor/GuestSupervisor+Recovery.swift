@@ -112,9 +112,7 @@ extension GuestSupervisor {
         case .unclear, .lost: return
         case .start:
             if ledger != nil { try await emptyStore() }
-        case .adopt:
-            try await endNext()
-            if let current { drainConsole(of: current) }
+        case .adopt: try await endNext()
         case .remainSaved(hasVMProcess: false):
             // A VM process that has begun to load, or never will, is of no use any more.
             for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
@@ -129,6 +127,7 @@ extension GuestSupervisor {
         case .rollBack, .finishHandover, .continueStop, .conclude: break
         }
         await readDefinitionQuietly()
+        trimConsole()
         if ledger != nil { try record { $0.isRestart = false } }
         try await removeStrangers()
     }
@@ -145,7 +144,7 @@ extension GuestSupervisor {
         var expected: Set = [Inventory.ledger, Inventory.state, Inventory.consoleLog]
         expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
         for vm in [current, next, previous].compactMap({ $0 }) {
-            expected.formUnion([Inventory.qmp(vm.generation), Inventory.console(vm.generation)])
+            expected.insert(Inventory.qmp(vm.generation))
         }
         try await unstore(inventory.names.filter { !expected.contains($0) })
     }

@@ -79,9 +79,7 @@ extension GuestSupervisor {
         let generation = ledger.generation + 1
         let hardware = ledger.hardware
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
-        let (ourConsole, theirConsole) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
-        inventory[Inventory.console(generation)] = hardware.console ? ourConsole : nil
         do {
             try await storeInventory()
         } catch {
@@ -89,7 +87,7 @@ extension GuestSupervisor {
             throw error
         }
         var inherited = [theirMonitor]
-        if hardware.console { inherited += [theirConsole, inventory[Inventory.consoleLog]].compactMap { $0 } }
+        if let log = inventory[Inventory.consoleLog] { inherited.append(log) }
         var ram: [String: Int32] = [:]
         for block in hardware.ram {
             guard let file = inventory[Inventory.ram(block.id)] else { continue }
@@ -99,7 +97,6 @@ extension GuestSupervisor {
         let descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
-            console: theirConsole.raw,
             consoleLog: inventory[Inventory.consoleLog]?.raw
         )
         let output = try ProcessOutput()

@@ -35,12 +35,13 @@ extension GuestSupervisor {
         let process = current.map { "VM process \($0.generation) (QEMU \($0.record.version))" } ?? "no VM process"
         let pause =
             ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
+        let problem = handoverProblem.map { "; not handed over: \($0)" } ?? pause
         return switch lifecycle.state {
         case .recovering: "Looking for what there is of the guest"
         case .operating(let run): describe(run.operation)
         case .ended: "Ended"
         case .standing(.off): "Off"
-        case .standing(.running): "Running in \(process)\(pause)"
+        case .standing(.running): "Running in \(process)\(problem)"
         case .standing(.saved(hasVMProcess: true)): "Saved, paused in \(process); go on with 'perdure exec'"
         case .standing(.saved(hasVMProcess: false)): "Saved, without a VM process; go on with 'perdure exec'"
         case .standing(.waiting): "Saved; \(process) waits to load it ('perdure load')"

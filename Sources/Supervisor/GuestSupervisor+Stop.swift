@@ -90,7 +90,6 @@ extension GuestSupervisor {
     private func ended(_ pid: Int32) {
         guard let vm = processes.removeValue(forKey: pid) else { return }
         vm.exitWatch = nil
-        vm.consoleWatch = nil
         vm.end = vm.handle.reap()
         for waiting in vm.whenEnded { waiting.resume() }
         vm.whenEnded = []

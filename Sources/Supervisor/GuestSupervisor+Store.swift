@@ -28,7 +28,7 @@ extension GuestSupervisor {
     }
 
     func unstoreEnds(of generation: Int) async throws {
-        try await unstore([Inventory.qmp(generation), Inventory.console(generation)])
+        try await unstore([Inventory.qmp(generation)])
     }
 
     /// Changes the ledger. The change is there for the next supervisor as soon as this returns.

@@ -44,8 +44,12 @@ public actor GuestSupervisor {
     var previous: VMProcess?
 
     var durations: [Step: Duration] = [:]
+    /// Why the last handover was refused or undone; nil when it succeeded.
+    var handoverProblem: String?
     var replaced: VMProcessRecord?
     var consoleTrimmedTo: UInt64 = 0
+    var consoleWatch: ReadWatch?
+    var consoleTimer: Timer?
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false

@@ -9,7 +9,6 @@ struct Inventory: Sendable {
 
     static func ram(_ id: String) -> String { "ram.\(id)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }
-    static func console(_ generation: Int) -> String { "console.g\(generation)" }
 
     private var entries: [String: Descriptor] = [:]
 

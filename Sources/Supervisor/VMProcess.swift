@@ -10,7 +10,6 @@ final class VMProcess {
     let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
-    var consoleWatch: ReadWatch?
     /// Microseconds since the epoch, by QEMU's clock.
     var stoppedAt: Int64?
     var resumedAt: Int64?

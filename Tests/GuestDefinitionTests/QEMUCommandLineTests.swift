@@ -42,7 +42,6 @@ struct QEMUCommandLineTests {
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
-        console: 11,
         consoleLog: 12
     )
     static let cases = [
@@ -69,7 +68,7 @@ struct QEMUCommandLineTests {
                 $0.accelerator = .kvm
                 $0.cpuModel = "host"
             },
-            descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, console: 11)
+            descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10)
         ),
         Example(
             name: "qemu-11.1",

@@ -1,0 +1,58 @@
+import Foundation
+
+/// One `perdure console NAME`, which prints the guest's console from its first byte on for as long as the guest's
+/// memory file is there.
+final class ConsoleFollower {
+    private let system: BootedSystem
+    private let file: String
+    private var handle: FileHandle?
+    private(set) var bytes = Data()
+
+    init(following guest: String, in system: BootedSystem) async throws {
+        self.system = system
+        file = "/run/console-\(UUID().uuidString)"
+        try await system.run(
+            ["systemd-run", "--quiet", "--collect"]
+                + ["--property=StandardOutput=file:\(file)", "--property=StandardError=file:\(file).errors"]
+                + ["perdure", "console", guest]
+        )
+    }
+
+    /// Takes in what has come since.
+    func update() throws {
+        if handle == nil { handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: system.hostPath(file))) }
+        while let part = try handle?.read(upToCount: 1 << 20), !part.isEmpty { bytes.append(part) }
+    }
+
+    /// What the guest has said, if it has booted once and neither it nor the host has lost or changed anything.
+    func verified() throws -> GuestConsole.Boot {
+        try update()
+        return try GuestConsole(Array(bytes)).verified()
+    }
+
+    /// What `perdure console` itself had to complain of.
+    func errors() async throws -> String { try await system.read("\(file).errors") }
+
+    func wait(for text: String, count: Int = 1, deadline: Duration = .seconds(90)) async throws {
+        let wanted = Data(text.utf8)
+        var searched = 0
+        var found = 0
+        try await system.waitUntil("'\(text)' on the guest's console", deadline: deadline) {
+            try update()
+            while found < count, let range = bytes.range(of: wanted, in: searched..<bytes.count) {
+                found += 1
+                searched = range.upperBound
+            }
+            if found < count { searched = max(searched, bytes.count - wanted.count) }
+            return found >= count
+        }
+    }
+
+    func wait(forTick tick: UInt64, deadline: Duration = .seconds(90)) async throws {
+        let digits = String(tick)
+        try await wait(
+            for: "tick=\(String(repeating: "0", count: max(0, 6 - digits.count)))\(digits)",
+            deadline: deadline
+        )
+    }
+}

@@ -1,0 +1,63 @@
+/// What the definition of a guest under test says.
+struct GuestPlan: Sendable {
+    static let files = "/var/lib/perdure-tests"
+    static let realQEMU = "/usr/bin/qemu-system-x86_64"
+
+    var name = "web"
+    var ramMiB = 128
+    /// What of its memory the guest rewrites and checks all the time.
+    var testedMiB = 32
+    /// `raw` or `qcow2`; nil for a guest without a disk.
+    var diskFormat: String? = "raw"
+    /// Options of the test guest, such as `poweroff_after=40`.
+    var options: [String] = []
+    var machine: String?
+    var qemu: String?
+    /// Lines of [Handover] and [Stop].
+    var handover: [String] = []
+    var stop: [String] = []
+
+    var unit: String { "perdure@\(name).service" }
+    var path: String { "/etc/perdure/\(name).guest" }
+    var image: String { "/var/lib/guests/\(name).img" }
+
+    /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one.
+    var inventory: [String] {
+        ["ledger", "vmstate", "console.log", "ram.main"]
+    }
+
+    var definition: String {
+        let disk = diskFormat.map { "\n[Disk root]\nImage=\(image)\nFormat=\($0)\n" } ?? ""
+        let words =
+            ["console=ttyS0", "quiet", "panic=-1", "perdure.ram=\(testedMiB)"]
+            + (diskFormat == nil ? [] : ["perdure.disk=/dev/vda"]) + options.map { "perdure.\($0)" }
+        return """
+            [Guest]
+            Accelerator=tcg
+            \(machine.map { "Machine=\($0)" } ?? "")
+            \(qemu.map { "QEMU=\($0)" } ?? "")
+            [RAM main]
+            Size=\(ramMiB)M
+            [Kernel]
+            Image=\(Self.files)/vmlinuz
+            Initrd=\(Self.files)/initramfs.cpio.gz
+            CommandLine=\(words.joined(separator: " "))
+            \(disk)
+            [Console]
+            Retain=64M
+            [Handover]
+            \(handover.joined(separator: "\n"))
+            [Stop]
+            \(stop.joined(separator: "\n"))
+
+            """
+    }
+
+    /// Writes the definition, and makes the disk's image if there is none yet.
+    func write(to system: BootedSystem) async throws {
+        try await system.write(path, definition)
+        guard let diskFormat else { return }
+        let make = "mkdir -p \"${1%/*}\" && { test -e \"$1\" || qemu-img create -q -f \(diskFormat) \"$1\" 16M; }"
+        try await system.run(["sh", "-c", make, "sh", image])
+    }
+}

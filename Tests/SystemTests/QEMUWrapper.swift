@@ -1,0 +1,56 @@
+/// Programs that can be given as QEMU= and go wrong in ways of their own.
+enum QEMUWrapper: String, CaseIterable {
+    /// Ends at once, with a word of farewell.
+    case ends
+    /// Answers when it is asked what it can do, and ends at once as a VM process.
+    case endsAsVMProcess
+    /// Never says a word.
+    case hangs
+    /// Answers when it is asked what it can do, and never says a word as a VM process.
+    case hangsAsVMProcess
+    /// Runs another machine type than it is told to: only a real load can tell.
+    case otherMachine
+    /// Has too little address space for the guest's memory.
+    case smallMemory
+    /// Says something, and then does all that QEMU does.
+    case lastWords
+    /// Does all that QEMU does.
+    case works
+
+    private var script: String {
+        let run = #"exec /usr/bin/qemu-system-x86_64 "$@""#
+        func asVMProcess(_ command: String) -> String {
+            #"case "$*" in *"-M none"*) \#(run) ;; esac"# + "\n\(command)"
+        }
+        switch self {
+        case .ends: return "echo farewell >&2\nexit 3"
+        case .endsAsVMProcess: return asVMProcess("echo farewell >&2\nexit 3")
+        case .hangs: return "exec sleep infinity"
+        case .hangsAsVMProcess: return asVMProcess("exec sleep infinity")
+        case .otherMachine:
+            return #"""
+                i=$#
+                while [ $i -gt 0 ]; do
+                    argument=$1
+                    shift
+                    case $argument in
+                        pc-q35-7.2,*) argument=pc-q35-7.1,${argument#*,} ;;
+                    esac
+                    set -- "$@" "$argument"
+                    i=$((i - 1))
+                done
+                """# + "\n\(run)"
+        case .smallMemory: return asVMProcess("ulimit -v 300000\n\(run)")
+        case .lastWords: return "echo famous last words >&2\n\(run)"
+        case .works: return run
+        }
+    }
+
+    /// Writes the program and returns its path.
+    func install(on system: BootedSystem) async throws -> String {
+        let path = "/usr/local/bin/qemu-\(rawValue)"
+        try await system.write(path, "#!/bin/sh\n\(script)\n")
+        try await system.run(["chmod", "755", path])
+        return path
+    }
+}

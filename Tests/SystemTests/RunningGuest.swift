@@ -1,0 +1,222 @@
+import Foundation
+import Testing
+
+/// What `perdure status --json` prints.
+struct GuestStatus: Decodable, Sendable {
+    let guest: String
+    let state: String
+    let summary: String
+    let generation: Int
+    let pid: Int32?
+    let qemu: String?
+    let qemuVersion: String?
+    let lastPauseUsec: Int?
+    let consoleBytes: Int
+}
+
+/// A guest that has been started by its unit, with all that can be seen of it.
+final class RunningGuest {
+    let system: BootedSystem
+    var plan: GuestPlan
+    private(set) var console: ConsoleFollower
+    private(set) var bootID = ""
+
+    var name: String { plan.name }
+    var unit: String { plan.unit }
+
+    /// Defines and starts a guest, and returns when it has booted.
+    init(_ plan: GuestPlan = GuestPlan(), waitingForTicks ticks: UInt64 = 3, on system: BootedSystem) async throws {
+        self.system = system
+        self.plan = plan
+        try await plan.write(to: system)
+        try await system.run(["systemctl", "start", plan.unit])
+        console = try await ConsoleFollower(following: plan.name, in: system)
+        try await waitUntilBooted(ticks)
+    }
+
+    /// Starts the unit of a guest that was stopped.
+    func startAgain() async throws {
+        try await system.run(["systemctl", "start", unit])
+        console = try await ConsoleFollower(following: name, in: system)
+        try await waitUntilBooted(3)
+    }
+
+    private func waitUntilBooted(_ ticks: UInt64) async throws {
+        try await console.wait(for: "perdure-guest ready ", deadline: .seconds(180))
+        try await console.wait(forTick: ticks)
+        bootID = GuestConsole(Array(console.bytes)).boots.last?.id ?? ""
+    }
+
+    /// Follows the console with another process: one ends with each guest whose memory file it reads.
+    func followAgain() async throws {
+        console = try await ConsoleFollower(following: name, in: system)
+    }
+
+    // MARK: Commands
+
+    @discardableResult
+    func perdure(_ verb: String, _ options: String..., check: Bool = true) async throws -> Output {
+        try await system.run(["perdure", verb, name] + options, deadline: .seconds(120), check: check)
+    }
+
+    @discardableResult
+    func systemctl(_ verb: String, check: Bool = true) async throws -> Output {
+        try await system.run(["systemctl", verb, unit], deadline: .seconds(180), check: check)
+    }
+
+    /// Kills the supervisor, and returns when the next one says that it is ready.
+    func killSupervisor() async throws {
+        let old = try await mainPID()
+        try await system.run(["kill", "-KILL", "\(old)"])
+        try await waitForSupervisor(after: old)
+    }
+
+    func waitForSupervisor(after old: Int32) async throws {
+        try await system.waitUntil("the supervisor after \(old)") {
+            let now = try await properties("MainPID", "ActiveState")
+            return now["ActiveState"] == "active" && now["MainPID"] != "\(old)" && now["MainPID"] != "0"
+        }
+    }
+
+    /// Adds a drop-in to the unit and makes systemd read it.
+    func dropIn(_ text: String) async throws {
+        try await system.write("/run/systemd/system/\(unit).d/50-test.conf", text)
+        try await system.run(["systemctl", "daemon-reload"])
+    }
+
+    func removeDropIn() async throws {
+        try await system.run(["rm", "-r", "/run/systemd/system/\(unit).d"])
+        try await system.run(["systemctl", "daemon-reload"])
+    }
+
+    func define(_ change: (inout GuestPlan) -> Void) async throws {
+        change(&plan)
+        try await plan.write(to: system)
+    }
+
+    // MARK: What is seen
+
+    func status() async throws -> GuestStatus {
+        try JSONDecoder().decode(GuestStatus.self, from: Data(try await perdure("status", "--json").stdout.utf8))
+    }
+
+    func properties(_ names: String...) async throws -> [String: String] {
+        let command = ["systemctl", "show", "--property", names.joined(separator: ","), "--", unit]
+        let pairs = try await system.run(command).stdout.split(separator: "\n").compactMap { line in
+            line.firstIndex(of: "=").map { (String(line[..<$0]), String(line[line.index(after: $0)...])) }
+        }
+        return Dictionary(pairs) { first, _ in first }
+    }
+
+    func mainPID() async throws -> Int32 {
+        Int32(try await system.property(unit, "MainPID")) ?? 0
+    }
+
+    func storedDescriptors() async throws -> Int {
+        Int(try await system.property(unit, "NFileDescriptorStore")) ?? -1
+    }
+
+    /// Names of the descriptors that systemd handed to this supervisor when it started it.
+    func receivedDescriptors() async throws -> Set<String> {
+        let environment = try await system.run(["cat", "/proc/\(try await mainPID())/environ"]).stdout
+        let prefix = "LISTEN_FDNAMES="
+        let line = environment.split(separator: "\0").last { $0.hasPrefix(prefix) }
+        let names = line.map { $0.dropFirst(prefix.count).split(separator: ":").map(String.init) } ?? []
+        #expect(Set(names).count == names.count)
+        return Set(names)
+    }
+
+    /// Names of the guest's scopes that systemd knows.
+    func scopes() async throws -> [String] {
+        let command = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "*.scope"]
+        return try await system.run(command).stdout.split(separator: "\n").compactMap { line in
+            line.split(separator: " ").first.map(String.init)
+        }.filter { scope in
+            let prefix = "perdure-\(name)-g"
+            guard scope.hasPrefix(prefix) else { return false }
+            return Int(scope.dropFirst(prefix.count).dropLast(".scope".count)) != nil
+        }
+    }
+
+    /// The guest's VM processes, whoever looks after them.
+    func vmProcesses() throws -> [SystemProcess] {
+        try system.processes().filter { $0.arguments.contains("guest=\(name),process=qemu-\(name)") }
+    }
+
+    func diskLog() throws -> GuestDiskLog { try GuestDiskLog(image: system.hostPath(plan.image)) }
+
+    /// Journal entries of a state change of this guest, oldest first.
+    func journal(_ id: JournalMessage) async throws -> [[String: String]] {
+        try await system.journal("MESSAGE_ID=\(id.rawValue)", "PERDURE_GUEST=\(name)")
+    }
+
+    // MARK: What must hold
+
+    /// The guest has run since its one boot without an error and runs on now, and there is one of everything.
+    /// - Parameters:
+    ///   - pid: the guest's VM process, if it must still be the same.
+    @discardableResult
+    func expectGuestIntact(
+        pid: Int32? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> GuestStatus {
+        let tick = try console.verified().lastTick
+        try await console.wait(forTick: tick + 3)
+        let boot = try console.verified()
+        #expect(boot.id == bootID, sourceLocation: sourceLocation)
+        let status = try await status()
+        #expect(status.state == "running", sourceLocation: sourceLocation)
+        if let pid { #expect(status.pid == pid, sourceLocation: sourceLocation) }
+        try await expectNothingLeft(beside: status, sourceLocation: sourceLocation)
+        return status
+    }
+
+    /// One VM process, one scope, one supervisor, and the descriptors that belong to them.
+    func expectNothingLeft(
+        beside status: GuestStatus,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let scope = "perdure-\(name)-g\(status.generation).scope"
+        #expect(try vmProcesses().map(\.pid) == [try #require(status.pid)], sourceLocation: sourceLocation)
+        #expect(try await scopes() == [scope], sourceLocation: sourceLocation)
+        let processes = try system.processes()
+        let inSlice = processes.filter { $0.cgroup.hasPrefix("\(slice)/") }
+        #expect(inSlice.map(\.pid) == [status.pid], sourceLocation: sourceLocation)
+        #expect(inSlice.map(\.cgroup) == ["\(slice)/\(scope)"], sourceLocation: sourceLocation)
+        let inUnit = processes.filter { $0.cgroup.hasSuffix("/\(unit)") }
+        #expect(inUnit.map(\.pid) == [try await mainPID()], sourceLocation: sourceLocation)
+        #expect(
+            try await storedDescriptors() == plan.inventory.count + 1,
+            sourceLocation: sourceLocation
+        )
+    }
+
+    /// What a supervisor that has just been started was handed, where `generation` was the guest's VM process.
+    func expectReceived(generation: Int, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        #expect(
+            try await receivedDescriptors()
+                == Set(plan.inventory + ["qmp.g\(generation)"]),
+            sourceLocation: sourceLocation
+        )
+    }
+
+    /// Nothing of the guest is there but its disk.
+    func expectGone(result: String = "success", sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let state = result == "success" ? "inactive" : "failed"
+        try await system.waitUntil("the unit '\(unit)' to be \(state)", deadline: .seconds(120)) {
+            try await system.property(unit, "ActiveState") == state
+        }
+        #expect(try await system.property(unit, "Result") == result, sourceLocation: sourceLocation)
+        #expect(try await storedDescriptors() == 0, sourceLocation: sourceLocation)
+        // systemd forgets a scope when it has seen its last process end.
+        try await system.waitUntil("the guest's scopes to go") { try await scopes().isEmpty }
+        #expect(try vmProcesses().map(\.pid) == [], sourceLocation: sourceLocation)
+        let left = try system.processes().filter { $0.cgroup.hasPrefix("\(slice)/") || $0.cgroup.hasSuffix("/\(unit)") }
+        #expect(left.map(\.arguments) == [], sourceLocation: sourceLocation)
+    }
+
+    /// The cgroup that the guest's scopes are in.
+    private var slice: String {
+        "/perdure.slice/perdure-\(name.replacingOccurrences(of: "-", with: #"\x2d"#)).slice"
+    }
+}
