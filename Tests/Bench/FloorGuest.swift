@@ -103,7 +103,6 @@ final class FloorGuest {
         incoming: Bool
     ) throws -> VM {
         let (ours, theirs) = try UnixSocket.pair()
-        let (console, theirConsole) = try UnixSocket.pair()
         let output = try MemoryFile.create("vm-output", growth: .allowed)
         let arguments = QEMUCommandLine.arguments(
             guest: "floor",
@@ -112,7 +111,6 @@ final class FloorGuest {
             descriptors: VMProcessDescriptors(
                 ram: ["main": memory.raw],
                 qmp: theirs.raw,
-                console: theirConsole.raw,
                 consoleLog: consoleLog.raw
             ),
             version: version,
@@ -122,16 +120,11 @@ final class FloorGuest {
             path: "/usr/bin/setpriv",
             arguments: ["--pdeathsig", "KILL", GuestDefinition.defaultQEMU] + arguments,
             environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"],
-            inherited: [theirs, theirConsole, memory, consoleLog],
+            inherited: [theirs, memory, consoleLog],
             output: output
         )
         try process.open()
         try process.checkExecuted(path: "/usr/bin/setpriv")
-        // A socket that is full would make the guest wait; the log keeps the text.
-        Thread.detachNewThread {
-            var bytes = [UInt8](repeating: 0, count: 4096)
-            while recv(console.raw, &bytes, bytes.count, 0) > 0 {}
-        }
         do {
             var monitor = try FloorMonitor(socket: ours)
             try monitor.execute(#"{"execute":"qmp_capabilities"}"#)

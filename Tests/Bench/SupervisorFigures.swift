@@ -14,7 +14,7 @@ struct SupervisorFigures: Encodable {
         let seconds: Double
         let cpuMilliseconds: Double
         let voluntarySwitches: Int
-        /// Lines that the guest wrote to its console, which the supervisor takes off the socket.
+        /// Lines that the guest wrote to its console.
         let consoleLines: Int
     }
 
