@@ -146,8 +146,8 @@ public actor QMPClient {
         if !isReading { readOn() }
     }
 
-    /// Reads piece by piece until nothing is left, and lets everything else on the loop have its turn between. Waiting for
-    /// the watch instead would miss the end: after the peer has hung up, libdispatch calls once and never again.
+    /// Reads piece by piece until nothing is left, and lets everything else on the loop have its turn between. Waiting
+    /// for the watch instead would miss the end: after the peer has hung up, libdispatch calls once and never again.
     private func readOn() {
         isReading = false
         if ended != nil { return }
