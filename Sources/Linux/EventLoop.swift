@@ -239,8 +239,9 @@ extension Duration {
     /// Saturates at about 292 years.
     public var nanoseconds: Int {
         let (seconds, attoseconds) = components
-        let (product, overflow) = Int(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? .max : product + Int(attoseconds / 1_000_000_000)
+        let (product, isTooLong) = Int(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, overflow) = product.addingReportingOverflow(Int(attoseconds / 1_000_000_000))
+        return isTooLong || overflow ? .max : sum
     }
 
     public var microseconds: Int { nanoseconds / 1_000 }

@@ -27,8 +27,6 @@ public actor QMPClient {
     private let prefix: String
     private let onEvent: @Sendable (QMPEvent) -> Void
     private let onDisconnect: @Sendable (String) -> Void
-    private var watch: ReadWatch?
-    private var isReading = false
     private var buffer: [UInt8] = []
     private var scanned = 0
     private var issued = 0
@@ -144,23 +142,14 @@ public actor QMPClient {
         entry.continuation.resume(throwing: QMPError.timedOut(command: entry.command, after: deadline))
     }
 
+    /// One piece at a time: everything else on the loop has its turn between, however much QEMU sends.
     private func readable() {
-        if !isReading { readOn() }
-    }
-
-    /// Reads piece by piece until nothing is left, and lets everything else on the loop have its turn between. Waiting for
-    /// the watch instead would miss the end: after the peer has hung up, libdispatch calls once and never again.
-    private func readOn() {
-        isReading = false
         if ended != nil { return }
         do {
             switch try UnixSocket.receive(from: socket) {
             case .nothingYet: return
             case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
-            case .bytes(let bytes, _):
-                take(bytes)
-                isReading = true
-                Task { readOn() }
+            case .bytes(let bytes, _): take(bytes)
             }
         } catch {
             disconnect("\(error)", notify: true)

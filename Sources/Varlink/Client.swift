@@ -28,13 +28,13 @@ public final class VarlinkClient {
     ) throws -> (Reply, [Descriptor]) {
         try send(VarlinkMessage.call(method, parameters))
         let message = try nextMessage()
+        let attached = descriptors
+        descriptors = []
         let header = try JSONDecoder().decode(VarlinkMessage.ReplyHeader.self, from: Data(message))
         if let name = header.error {
             let reason = try? VarlinkMessage.parameters(message, as: VarlinkMessage.Reason.self).reason
             throw VarlinkError(name: name, reason: reason ?? "")
         }
-        let attached = descriptors
-        descriptors = []
         return (try VarlinkMessage.parameters(message, as: type), attached)
     }
 

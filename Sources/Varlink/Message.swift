@@ -86,12 +86,13 @@ public struct VarlinkFraming {
         var messages: [[UInt8]] = []
         var rest = bytes
         while let end = rest.firstIndex(of: 0) {
+            if buffer.count + (end - rest.startIndex) > VarlinkMessage.maximumLength { throw TooLong() }
             messages.append(buffer + rest[rest.startIndex..<end])
             buffer = []
             rest = rest[(end + 1)...]
         }
+        if buffer.count + rest.count > VarlinkMessage.maximumLength { throw TooLong() }
         buffer += rest
-        if buffer.count > VarlinkMessage.maximumLength { throw TooLong() }
         return messages
     }
 }

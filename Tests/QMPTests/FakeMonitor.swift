@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import Linux
 import QMP
@@ -21,9 +22,12 @@ final class FakeMonitor: Sendable {
     struct Log {
         var events: [String] = []
         var disconnects: [String] = []
+        /// How many events came before something else had its turn on the loop.
+        var eventsBeforeNextTurn: Int?
+        var turn: Timer?
     }
 
-    let loop = EventLoop(label: "qmp-test")
+    let loop: EventLoop
     let client: QMPClient
     let log: Reported
     private let socket: Mutex<Descriptor?>
@@ -31,21 +35,29 @@ final class FakeMonitor: Sendable {
 
     final class Reported: Sendable {
         let log = Mutex(Log())
-        let (eventStream, firstEvent) = AsyncStream<Void>.makeStream()
         let (disconnectStream, disconnect) = AsyncStream<Void>.makeStream()
     }
 
     init() throws {
         let (ours, theirs) = try UnixSocket.pair()
         let reported = Reported()
+        let loop = EventLoop(label: "qmp-test")
+        self.loop = loop
         log = reported
         socket = Mutex(theirs)
         client = QMPClient(
             socket: ours,
             loop: loop,
             onEvent: { event in
-                reported.log.withLock { $0.events.append(event.name) }
-                reported.firstEvent.finish()
+                let isFirst = reported.log.withLock { log in
+                    log.events.append(event.name)
+                    return log.events.count == 1
+                }
+                guard isFirst else { return }
+                let turn = loop.after(.zero) {
+                    reported.log.withLock { $0.eventsBeforeNextTurn = $0.events.count }
+                }
+                reported.log.withLock { $0.turn = turn }
             },
             onDisconnect: { reason in
                 reported.log.withLock { $0.disconnects.append(reason) }
@@ -66,12 +78,10 @@ final class FakeMonitor: Sendable {
 
     var events: [String] { log.log.withLock(\.events) }
     var disconnects: [String] { log.log.withLock(\.disconnects) }
+    var eventsBeforeNextTurn: Int? { log.log.withLock(\.eventsBeforeNextTurn) }
 
     /// Returns once the client has told that the connection has ended.
     func disconnected() async { for await _ in log.disconnectStream {} }
-
-    /// Returns once the client has told of an event.
-    func firstEvent() async { for await _ in log.eventStream {} }
 
     func close() {
         socket.withLock { socket in

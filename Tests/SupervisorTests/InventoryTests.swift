@@ -1,0 +1,79 @@
+import Foundation
+import Linux
+import Systemd
+import Testing
+
+@testable import Supervisor
+
+struct InventoryTests {
+    @Test func ledgerComesFirst() throws {
+        var inventory = Inventory()
+        #expect(inventory.isEmpty)
+        for name in [Inventory.ram("main"), "console.g2", Inventory.ledger, Inventory.state, "a"] {
+            inventory[name] = try MemoryFile.create(name, growth: .allowed)
+        }
+        #expect(inventory.all.map(\.name) == ["ledger", "a", "console.g2", "ram.main", "vmstate"])
+        #expect(inventory.names == ["a", "console.g2", "ledger", "ram.main", "vmstate"])
+        inventory[Inventory.ledger] = nil
+        #expect(inventory.all.map(\.name) == ["a", "console.g2", "ram.main", "vmstate"])
+        #expect(inventory.count == 4)
+    }
+
+    /// systemd takes names without ':' and control characters, of at most 255 bytes.
+    @Test func names() {
+        let names = [
+            Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.ram("dimm1"), Inventory.qmp(7),
+            Inventory.console(7),
+        ]
+        #expect(Set(names).count == names.count)
+        for name in names { #expect(name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "." }) }
+    }
+}
+
+struct HostInformationTests {
+    @Test func sharedMappings() throws {
+        let page = Int(getpagesize())
+        let file = try MemoryFile.create("mapped", size: UInt64(4 * page), growth: .fixed)
+        let identity = try file.identity()
+        #expect(try SharedMappings.length(of: identity, in: getpid()) == 0)
+        func map(_ pages: Int, _ protection: Int32, _ flags: Int32) throws -> UnsafeMutableRawPointer {
+            let mapped = mmap(nil, pages * page, protection, flags, file.raw, 0)
+            try #require(mapped != MAP_FAILED)
+            return try #require(mapped)
+        }
+        let shared = try map(3, PROT_READ | PROT_WRITE, MAP_SHARED)
+        #expect(try SharedMappings.length(of: identity, in: getpid()) == UInt64(3 * page))
+        // Neither is what a VM process's RAM must be.
+        let others = [try map(2, PROT_READ | PROT_WRITE, MAP_PRIVATE), try map(2, PROT_READ, MAP_SHARED)]
+        #expect(try SharedMappings.length(of: identity, in: getpid()) == UInt64(3 * page))
+        munmap(shared, 3 * page)
+        for other in others { munmap(other, 2 * page) }
+        #expect(try SharedMappings.length(of: identity, in: getpid()) == 0)
+        #expect(throws: SystemCallError.self) { try SharedMappings.length(of: identity, in: -1) }
+    }
+
+    @Test func availableMemory() throws {
+        let available = try MemoryInformation.available()
+        #expect(available > 1 << 20)
+        #expect(available <= ProcessInfo.processInfo.physicalMemory)
+    }
+
+    @Test(arguments: [
+        (0, "0.0 ms"), (49, "0.0 ms"), (50, "0.1 ms"), (8_300, "8.3 ms"), (8_349, "8.3 ms"), (8_350, "8.4 ms"),
+        (9_960, "10.0 ms"), (1_234_567, "1234.6 ms"),
+    ])
+    func milliseconds(microseconds: Int, text: String) {
+        #expect(Milliseconds(microseconds: microseconds).description == text)
+    }
+}
+
+struct MessageIDTests {
+    @Test func identifiers() {
+        let values = MessageID.allCases.map(\.rawValue)
+        #expect(Set(values).count == values.count)
+        for value in values {
+            #expect(value.utf8.count == 32)
+            #expect(value.allSatisfy { "0123456789abcdef".contains($0) })
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import Testing
+
+@testable import Varlink
+
+/// The description says what the code does.
+struct GuestInterfaceTests {
+    private static let lines = GuestInterface.description.split(separator: "\n").map(String.init)
+
+    private static func names(of keyword: String) -> [String] {
+        lines.filter { $0.hasPrefix("\(keyword) ") }.map { line in
+            String(line.dropFirst(keyword.count + 1).prefix { $0.isLetter || $0 == "." })
+        }
+    }
+
+    @Test func methodsAndErrors() {
+        #expect(Self.names(of: "interface") == [GuestInterface.name])
+        #expect(Self.names(of: "method") == GuestInterface.Method.allCases.map(\.rawValue))
+        #expect(Self.names(of: "error") == GuestInterface.Failure.allCases.map(\.rawValue))
+        for failure in GuestInterface.Failure.allCases {
+            #expect(Self.lines.contains("error \(failure.rawValue) (reason: string)"))
+            #expect(failure.qualified == "io.perdure.Guest.\(failure.rawValue)")
+        }
+        #expect(GuestInterface.Method.getStatus.qualified == "io.perdure.Guest.GetStatus")
+    }
+
+    @Test func status() throws {
+        let start = try #require(Self.lines.firstIndex(of: "type Status ("))
+        let end = try #require(Self.lines[start...].firstIndex(of: ")"))
+        var described: [String: String] = [:]
+        for line in Self.lines[(start + 1)..<end] where !line.contains("#") {
+            let parts = line.split(separator: ":").map { $0.filter { $0.isLetter || $0 == "?" } }
+            described[parts[0]] = parts[1]
+        }
+        let status = GuestInterface.Status(
+            guest: "a",
+            state: "running",
+            summary: "s",
+            generation: 1,
+            pid: 2,
+            qemu: "/q",
+            qemuVersion: "7.2",
+            lastPauseUsec: 3,
+            consoleBytes: 4
+        )
+        var stored: [String: String] = [:]
+        for child in Mirror(reflecting: status).children {
+            let type =
+                switch child.value {
+                case is String: "string"
+                case is Int: "int"
+                default: "\(type(of: child.value))".contains("String") ? "?string" : "?int"
+                }
+            let isOptional = "\(Swift.type(of: child.value))".hasPrefix("Optional")
+            stored[child.label ?? ""] = isOptional && !type.hasPrefix("?") ? "?\(type)" : type
+        }
+        #expect(stored == described)
+        let encoded = try JSONSerialization.jsonObject(with: JSONEncoder().encode(status)) as? [String: Any]
+        #expect(Set(try #require(encoded).keys) == Set(described.keys))
+    }
+
+    @Test func theFileOfTheInterfaceIsWellFormed() {
+        for line in Self.lines where line.hasPrefix("method ") {
+            #expect(line.contains(") -> (") && line.hasSuffix(")"))
+        }
+        #expect(!GuestInterface.description.contains("\t"))
+    }
+}
