@@ -24,7 +24,7 @@ struct Configuration: Sendable, Encodable {
         let options = [
             "perdure.ram=\(memoryMiB * 7 / 8 - 48)",
             "perdure.duty=\(memoryMiB > 1024 ? 20 : 5)",
-            "perdure.tick_ms=1000",
+            "perdure.tick_ms=5000",
         ]
         let disk = writes ? ["perdure.disk=/dev/vda", "perdure.writer=1"] : []
         return (["console=ttyS0", "quiet", "panic=-1"] + options + disk).joined(separator: " ")

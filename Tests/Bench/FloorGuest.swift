@@ -7,6 +7,8 @@ import SystemTestSupport
 /// The floor: what a handover costs when nothing is done but what QEMU needs. No systemd, no ledger, no checks.
 final class FloorGuest {
     let memory: Descriptor
+    /// All its QEMU processes are in it.
+    let cgroup: ControlGroup
     private let consoleLog: Descriptor
     private let state: Descriptor
     private let hardware: GuestHardware
@@ -23,14 +25,16 @@ final class FloorGuest {
     /// The arguments of the QEMU process that runs the guest.
     var arguments: [String] { current.arguments }
 
-    /// Boots a guest.
-    init(hardware: GuestHardware, version: QEMUVersion) throws {
+    /// Boots a guest, with its QEMU processes in `cgroup`.
+    init(hardware: GuestHardware, version: QEMUVersion, cgroup: ControlGroup) throws {
+        self.cgroup = cgroup
+        try cgroup.make()
         self.hardware = hardware
         self.version = version
         memory = try MemoryFile.create("ram.main", size: hardware.ram[0].size, growth: .fixed)
         consoleLog = try MemoryFile.create("console.log", growth: .allowed)
         state = try MemoryFile.create("vmstate", growth: .allowed)
-        current = try Self.spawn(hardware, version, memory, consoleLog, incoming: false)
+        current = try Self.spawn(hardware, version, memory, consoleLog, cgroup, incoming: false)
         try current.monitor.execute(#"{"execute":"cont"}"#)
     }
 
@@ -40,14 +44,10 @@ final class FloorGuest {
         GuestConsole(try consoleLog.read(at: 0, count: Int(consoleLog.size())))
     }
 
-    func freeze() throws { try current.process.handle.kill(SIGSTOP) }
-
-    func thaw() throws { try current.process.handle.kill(SIGCONT) }
-
     func end() throws { try Self.end(current) }
 
     func handOver() throws -> Handover {
-        var next = try Self.spawn(hardware, version, memory, consoleLog, incoming: true)
+        var next = try Self.spawn(hardware, version, memory, consoleLog, cgroup, incoming: true)
         current.monitor.forgetEvents()
         do {
             try MemoryFile.resize(state, to: 0, name: "vmstate")
@@ -100,6 +100,7 @@ final class FloorGuest {
         _ version: QEMUVersion,
         _ memory: Descriptor,
         _ consoleLog: Descriptor,
+        _ cgroup: ControlGroup,
         incoming: Bool
     ) throws -> VM {
         let (ours, theirs) = try UnixSocket.pair()
@@ -123,6 +124,7 @@ final class FloorGuest {
             inherited: [theirs, memory, consoleLog],
             output: output
         )
+        try cgroup.add(process.handle.pid)
         try process.open()
         try process.checkExecuted(path: "/usr/bin/setpriv")
         do {

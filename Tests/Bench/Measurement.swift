@@ -34,7 +34,9 @@ final class Measurement {
             machine: try Self.value("-machine", in: perdure.arguments, droppingSuffix: ",memory-backend=ram.main"),
             cpuModel: try Self.value("-cpu", in: perdure.arguments, droppingSuffix: ",enforce")
         )
-        floor = try FloorGuest(hardware: hardware, version: try await Self.installedQEMU())
+        // The scheduler should not treat it differently.
+        let cgroup = ControlGroup(path: "\(system.cgroup)/perdure.slice/floor-\(configuration.name).scope")
+        floor = try FloorGuest(hardware: hardware, version: try await Self.installedQEMU(), cgroup: cgroup)
         try checkCommandLines(disks: [disks[0], system.hostPath(disks[1])])
         for console in [perdure.console, floor.console] {
             try await system.waitUntil("the guest to fill its memory", deadline: .seconds(600)) {
@@ -64,12 +66,12 @@ final class Measurement {
                     quiet.append(try perdureHeart.gaps { Thread.sleep(forTimeInterval: perdureWalls[number] / 1000) })
                 }
             }
-            try perdure.freeze()
+            try perdure.slice.freeze()
             let gaps = try floorHeart.gaps {
                 try floorWalls.append(milliseconds { try floorHandovers.append(floor.handOver()) })
             }
             floorGaps.append(gaps.max() ?? .nan)
-            try perdure.thaw()
+            try perdure.slice.thaw()
         }
         let handovers = try await perdure.handovers()
         guard handovers.count == count else {
@@ -111,9 +113,9 @@ final class Measurement {
 
     /// With the floor's guest frozen.
     private func alone<Result>(_ body: () throws -> Result) throws -> Result {
-        try floor.freeze()
+        try floor.cgroup.freeze()
         let result = try body()
-        try floor.thaw()
+        try floor.cgroup.thaw()
         return result
     }
 

@@ -9,7 +9,8 @@ final class PerdureGuest {
     private let system: BootedSystem
     private let shell: SystemShell
     private let name: String
-    private let freezer: String
+    /// All VM processes of the guest are in its slice, and nothing else is.
+    let slice: ControlGroup
     let memory: Descriptor
     private let consoleLog: Descriptor
     /// Arguments of the QEMU process that booted the guest.
@@ -37,8 +38,7 @@ final class PerdureGuest {
         self.name = name
         shell = try SystemShell(in: system)
         arguments = Array(process.arguments.dropFirst())
-        // All VM processes of the guest are in its slice, and nothing else is.
-        freezer = system.cgroup + (process.cgroup as NSString).deletingLastPathComponent + "/cgroup.freeze"
+        slice = ControlGroup(path: system.cgroup + (process.cgroup as NSString).deletingLastPathComponent)
         memory = try Self.open("ram.main", of: process)
         consoleLog = try Self.open("console.log", of: process)
     }
@@ -56,14 +56,6 @@ final class PerdureGuest {
 
     func console() throws -> GuestConsole {
         GuestConsole(try consoleLog.read(at: 0, count: Int(consoleLog.size())))
-    }
-
-    func freeze() throws { try setFrozen("1") }
-
-    func thaw() throws { try setFrozen("0") }
-
-    private func setFrozen(_ value: String) throws {
-        try Descriptor.open(freezer, O_WRONLY).write(Array(value.utf8), at: 0)
     }
 
     func handOver() throws { try run("perdure upgrade \(name)") }
