@@ -38,7 +38,17 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .testTarget(name: "SystemTests", dependencies: [], swiftSettings: settings),
+        .executableTarget(
+            name: "perdure-bench",
+            dependencies: [
+                "GuestDefinition", "Linux", "SystemTestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/Bench",
+            swiftSettings: settings
+        ),
+        .target(name: "SystemTestSupport", path: "Tests/SystemTestSupport", swiftSettings: settings),
+        .testTarget(name: "SystemTests", dependencies: ["SystemTestSupport"], swiftSettings: settings),
     ]
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])

@@ -281,10 +281,10 @@ public struct Lifecycle: Hashable, Sendable {
     private mutating func vmProcessEnded(_ standing: Standing, _ reason: String) -> [Effect] {
         switch standing {
         case .running: return lose(reason)
-        case .saved(hasVMProcess: true), .waiting:
+        case .saved, .waiting:
             state = .standing(.saved(hasVMProcess: false))
             return [.report(.vmProcessEnded(reason: reason))]
-        case .saved(hasVMProcess: false), .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
+        case .off, .unclear: return [.report(.vmProcessEnded(reason: reason))]
         }
     }
 

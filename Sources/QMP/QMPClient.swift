@@ -28,6 +28,7 @@ public actor QMPClient {
     private let onEvent: @Sendable (QMPEvent) -> Void
     private let onDisconnect: @Sendable (String) -> Void
     private var watch: ReadWatch?
+    private var isReading = false
     private var buffer: [UInt8] = []
     private var scanned = 0
     private var issued = 0
@@ -144,16 +145,25 @@ public actor QMPClient {
     }
 
     private func readable() {
-        while ended == nil {
-            do {
-                switch try UnixSocket.receive(from: socket) {
-                case .nothingYet: return
-                case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
-                case .bytes(let bytes, _): take(bytes)
-                }
-            } catch {
-                disconnect("\(error)", notify: true)
+        if !isReading { readOn() }
+    }
+
+    /// Reads piece by piece until nothing is left, and lets everything else on the loop have its turn between. Waiting for
+    /// the watch instead would miss the end: after the peer has hung up, libdispatch calls once and never again.
+    private func readOn() {
+        isReading = false
+        if ended != nil { return }
+        do {
+            switch try UnixSocket.receive(from: socket) {
+            case .nothingYet: return
+            case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
+            case .bytes(let bytes, _):
+                take(bytes)
+                isReading = true
+                Task { readOn() }
             }
+        } catch {
+            disconnect("\(error)", notify: true)
         }
     }
 
@@ -165,6 +175,8 @@ public actor QMPClient {
             start = end + 1
             scanned = start
         }
+        // The connection's end has emptied it.
+        if ended != nil { return }
         buffer.removeFirst(start)
         scanned = buffer.count
         if buffer.count > QMPClient.maximumLine {

@@ -86,3 +86,10 @@ extension [Lifecycle.Effect] {
         }
     }
 }
+
+extension Lifecycle.Report {
+    func isFailure(at step: Step) -> Bool {
+        if case .wentOn(_, step, _) = self { return true }
+        return false
+    }
+}

@@ -1,4 +1,5 @@
 import Foundation
+import SystemTestSupport
 
 /// One `perdure console NAME`, which prints the guest's console from its first byte on for as long as the guest's
 /// memory file is there.

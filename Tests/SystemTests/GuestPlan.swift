@@ -1,3 +1,5 @@
+import SystemTestSupport
+
 /// What the definition of a guest under test says.
 struct GuestPlan: Sendable {
     static let files = "/var/lib/perdure-tests"

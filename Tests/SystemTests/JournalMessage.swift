@@ -1,3 +1,5 @@
+import SystemTestSupport
+
 /// The state changes by which journal entries are found. The numbers are public and never change.
 enum JournalMessage: String {
     case guestStarting = "d7658fd339c1467e9083d579bec4a6fc"

@@ -1,3 +1,5 @@
+import SystemTestSupport
+
 /// Programs that can be given as QEMU= and go wrong in ways of their own.
 enum QEMUWrapper: String, CaseIterable {
     /// Ends at once, with a word of farewell.

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import SystemTestSupport
 import Testing
 
 /// All tests that need a booted system: one at a time, and only if there is something installed to test.

@@ -1,26 +1,26 @@
 import Foundation
 
 /// The record log at the start of a test guest's raw disk image, as `Tests/Guest/disk.c` writes it.
-struct GuestDiskLog: Sendable {
+package struct GuestDiskLog: Sendable {
     /// The highest record number found, or 0 if the log is empty. It must not be below what the guest has reported as
     /// acknowledged.
-    let lastRecord: UInt64
+    package let lastRecord: UInt64
     /// The boots that wrote the records still there, oldest first.
-    let boots: [String]
+    package let boots: [String]
     /// One sentence for each sector that is damaged or out of order.
-    let problems: [String]
+    package let problems: [String]
 
     private static let recordSize = 512
     private static let recordCount = 2048
     private static let magic: UInt64 = 0x4452_4f43_5245_5052
 
-    init(image path: String) throws {
+    package init(image path: String) throws {
         let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
         defer { try? file.close() }
         self.init([UInt8](try file.read(upToCount: Self.recordSize * Self.recordCount) ?? Data()))
     }
 
-    init(_ log: [UInt8]) {
+    package init(_ log: [UInt8]) {
         var problems: [String] = []
         var records: [(number: UInt64, boot: UInt64)] = []
         for sector in 0..<log.count / Self.recordSize {

@@ -1,19 +1,18 @@
 import Foundation
 import Synchronization
-import Testing
 
 /// A systemd booted as PID 1 of its own namespaces, on an overlay of this machine's root; see `System/boot-systemd`.
 ///
 /// It ends with this object, and with this process however that dies.
-final class BootedSystem: Sendable {
+package final class BootedSystem: Sendable {
     /// A tree made by `make install DESTDIR=…`, or nil if system tests are not wanted.
-    static let stage = ProcessInfo.processInfo.environment["PERDURE_TEST_STAGE"]
+    package static let stage = ProcessInfo.processInfo.environment["PERDURE_TEST_STAGE"]
 
     /// Where the test guest was built; seen as `/var/lib/perdure-tests` inside.
-    static let cache = ProcessInfo.processInfo.environment["PERDURE_TEST_CACHE"] ?? "/var/cache/perdure-tests"
+    package static let cache = ProcessInfo.processInfo.environment["PERDURE_TEST_CACHE"] ?? "/var/cache/perdure-tests"
 
     /// The system's root cgroup, as a path on this machine.
-    let cgroup: String
+    package let cgroup: String
     private let currentLeader: Mutex<Int32>
     private let program: Process
     private let lifeline: FileHandle
@@ -21,7 +20,7 @@ final class BootedSystem: Sendable {
     private let errors: URL
 
     /// PID 1 of the system, by its number on this machine.
-    var leader: Int32 { currentLeader.withLock { $0 } }
+    package var leader: Int32 { currentLeader.withLock { $0 } }
 
     private init(destdir: String) async throws {
         errors = FileManager.default.temporaryDirectory.appendingPathComponent("boot-systemd-\(UUID().uuidString)")
@@ -54,12 +53,12 @@ final class BootedSystem: Sendable {
     }
 
     /// Boots a system with the tree at `destdir` copied over its root, and waits until its start-up is complete.
-    static func start(installing destdir: String) async throws -> BootedSystem {
+    package static func start(installing destdir: String) async throws -> BootedSystem {
         try await BootedSystem(destdir: destdir)
     }
 
     /// Waits until systemd has come up once more: after the start, or after a reboot that the system does by itself.
-    func waitForBoot(deadline: Duration = .seconds(120)) async throws {
+    package func waitForBoot(deadline: Duration = .seconds(120)) async throws {
         let messages = messages
         let pid = try await withDeadline(deadline, for: "the system's systemd to boot") {
             let pid = try await Self.next("leader=", in: messages)
@@ -75,14 +74,14 @@ final class BootedSystem: Sendable {
     }
 
     /// Reboots the system in an orderly way: what is on its disk stays, and all processes and `/run` go.
-    func reboot(deadline: Duration = .seconds(120)) async throws {
+    package func reboot(deadline: Duration = .seconds(120)) async throws {
         // The command may be killed by what it asks for; whether that happens is seen below.
         _ = try? await run(["systemctl", "reboot"])
         try await waitForBoot(deadline: deadline)
     }
 
     /// Shuts the system down in an orderly way; it does not come back.
-    func powerOff(deadline: Duration = .seconds(120)) async throws {
+    package func powerOff(deadline: Duration = .seconds(120)) async throws {
         _ = try? await run(["systemctl", "poweroff"])
         let messages = messages
         try await withDeadline(deadline, for: "the system to power off") {
@@ -95,22 +94,15 @@ final class BootedSystem: Sendable {
     ///   - deadline: when the command is killed and an error thrown.
     ///   - check: throw an error if it does not exit with 0.
     @discardableResult
-    func run(
+    package func run(
         _ command: [String],
         input: String = "",
         deadline: Duration = .seconds(60),
         check: Bool = true
     ) async throws -> Output {
         let seconds = max(1, deadline.components.seconds)
-        // The cgroup must be entered before its namespace: with the mount option nsdelegate there is no way in later.
-        let enterCgroup =
-            #"echo 0 >/sys/fs/cgroup/init.scope/cgroup.procs && exec nsenter --target 1 --cgroup -- "$@""#
         let output = try await Command.run(
-            ["nsenter", "--target", "\(leader)", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
-                + ["sh", "-c", enterCgroup, "sh"]
-                + ["env", "-i", "HOME=/root", "LANG=C.UTF-8"]
-                + ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
-                + ["timeout", "--kill-after=5", "\(seconds)"] + command,
+            entering(["timeout", "--kill-after=5", "\(seconds)"] + command),
             input: input
         )
         let line = command.joined(separator: " ")
@@ -126,8 +118,19 @@ final class BootedSystem: Sendable {
         return output
     }
 
+    /// The command of this machine that runs a command inside, as `run` does.
+    package func entering(_ command: [String]) -> [String] {
+        // The cgroup must be entered before its namespace: with the mount option nsdelegate there is no way in later.
+        let enterCgroup =
+            #"echo 0 >/sys/fs/cgroup/init.scope/cgroup.procs && exec nsenter --target 1 --cgroup -- "$@""#
+        return ["nsenter", "--target", "\(leader)", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
+            + ["sh", "-c", enterCgroup, "sh"]
+            + ["env", "-i", "HOME=/root", "LANG=C.UTF-8"]
+            + ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] + command
+    }
+
     /// Ends the system, if it still runs, and waits until nothing is left of it.
-    func stop() async throws {
+    package func stop() async throws {
         try? lifeline.close()
         try await withDeadline(.seconds(60), for: "boot-systemd to tear the system down") { [messages] in
             for await _ in messages {}

@@ -1,21 +1,23 @@
 import Foundation
 
 /// What a command left behind when it ended.
-struct Output: Sendable {
+package struct Output: Sendable {
     /// The exit status, or 128 + N if signal N ended it.
-    let status: Int32
-    let stdout: String
-    let stderr: String
+    package let status: Int32
+    package let stdout: String
+    package let stderr: String
 }
 
-struct CommandFailure: Error, CustomStringConvertible {
-    let description: String
+package struct CommandFailure: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(description: String) { self.description = description }
 }
 
-enum Command {
+package enum Command {
     /// Runs a program to its end. Its output goes to files, so that what it leaves running in the background cannot
     /// keep this waiting.
-    static func run(_ arguments: [String], input: String = "") async throws -> Output {
+    package static func run(_ arguments: [String], input: String = "") async throws -> Output {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("perdure-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -40,7 +42,7 @@ enum Command {
 extension Process {
     /// A process that will run a program found on the PATH. The threads of Dispatch block signals, and a child would
     /// inherit that and could not be told to end; `env` undoes it.
-    convenience init(running arguments: [String]) {
+    package convenience init(running arguments: [String]) {
         self.init()
         executableURL = URL(fileURLWithPath: "/usr/bin/env")
         self.arguments = ["--default-signal"] + arguments
@@ -59,7 +61,7 @@ extension Process {
 }
 
 /// Runs `operation`, cancels it at the deadline and then throws an error that says what was waited for.
-func withDeadline<Result: Sendable>(
+package func withDeadline<Result: Sendable>(
     _ deadline: Duration,
     for what: String,
     _ operation: @escaping @Sendable () async throws -> Result

@@ -1,5 +1,5 @@
 /// The CRC-32 of zlib and gzip.
-func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
+package func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
     var crc = ~UInt32(0)
     for byte in bytes {
         crc = (crc >> 8) ^ table[Int((crc ^ UInt32(byte)) & 0xff)]

@@ -1,34 +1,34 @@
 import Foundation
 
 /// A process of a booted system.
-struct SystemProcess: Sendable {
+package struct SystemProcess: Sendable {
     /// Its number inside the system.
-    let pid: Int32
+    package let pid: Int32
     /// Its number on this machine, for `/proc`.
-    let hostPID: Int32
-    let arguments: [String]
+    package let hostPID: Int32
+    package let arguments: [String]
     /// Its cgroup relative to the system's root, such as `/system.slice/dbus.service`.
-    let cgroup: String
+    package let cgroup: String
 }
 
 extension BootedSystem {
     /// Writes a file inside, and makes the directories that lead to it.
-    func write(_ file: String, _ contents: String) async throws {
+    package func write(_ file: String, _ contents: String) async throws {
         try await run(["sh", "-c", #"mkdir -p "$(dirname "$0")" && cat >"$0""#, file], input: contents)
     }
 
-    func read(_ file: String) async throws -> String {
+    package func read(_ file: String) async throws -> String {
         try await run(["cat", file]).stdout
     }
 
     /// Where a file of the system is found on this machine, without running anything inside. Leads astray if there is
     /// an absolute symbolic link on the way.
-    func hostPath(_ file: String) -> String {
+    package func hostPath(_ file: String) -> String {
         "/proc/\(leader)/root\(file)"
     }
 
     /// A property as `systemctl show` prints it.
-    func property(_ unit: String, _ name: String) async throws -> String {
+    package func property(_ unit: String, _ name: String) async throws -> String {
         try await run(["systemctl", "show", "--property", name, "--value", "--", unit]).stdout
             .trimmingCharacters(in: .newlines)
     }
@@ -37,7 +37,7 @@ extension BootedSystem {
     /// - Parameters:
     ///   - unit: only entries of and about this unit.
     ///   - fields: matches such as `PERDURE_GUEST=web`; all of them must hold.
-    func journal(unit: String? = nil, _ fields: String...) async throws -> [[String: String]] {
+    package func journal(unit: String? = nil, _ fields: String...) async throws -> [[String: String]] {
         try await run(["journalctl", "--sync"])
         let unitMatch = unit.map { ["--unit", $0] } ?? []
         let output = try await run(
@@ -60,7 +60,7 @@ extension BootedSystem {
     }
 
     /// The last lines of the journal, for an error report.
-    func journalEnd(lines: Int = 200) async -> String {
+    package func journalEnd(lines: Int = 200) async -> String {
         let command = ["journalctl", "--no-pager", "--lines", "\(lines)", "--output=short-precise"]
         do {
             return try await run(command, check: false).stdout
@@ -70,7 +70,7 @@ extension BootedSystem {
     }
 
     /// The system's living processes, or those whose program's file name is `name`.
-    func processes(named name: String? = nil) throws -> [SystemProcess] {
+    package func processes(named name: String? = nil) throws -> [SystemProcess] {
         try Self.processes(inNamespaceOf: leader).filter { process in
             guard let name else { return true }
             return process.arguments.first.map { ($0 as NSString).lastPathComponent == name } ?? false
@@ -104,7 +104,7 @@ extension BootedSystem {
 
     /// Looks at `condition` again and again until it holds; only for what cannot be waited for as an event.
     /// - Parameter what: completes the sentence "Waited in vain for …".
-    func waitUntil(
+    package func waitUntil(
         _ what: String,
         deadline: Duration = .seconds(60),
         _ condition: () async throws -> Bool

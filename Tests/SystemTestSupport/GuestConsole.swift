@@ -1,10 +1,10 @@
 /// What the test guest (`Tests/Guest`) wrote to its console, checked byte by byte.
 ///
 /// Whatever the kernel and the firmware print lies before a boot's `ready` line or after its last one, and is skipped.
-struct GuestConsole: Sendable {
+package struct GuestConsole: Sendable {
     /// One life of the guest: from its `ready` line to the next one.
-    struct Boot: Sendable {
-        enum Ending: Sendable {
+    package struct Boot: Sendable {
+        package enum Ending: Sendable {
             /// The text ends while the guest runs, or is cut off by another boot.
             case none
             case powerOff
@@ -12,45 +12,45 @@ struct GuestConsole: Sendable {
         }
 
         /// 16 hexadecimal digits, random for each boot.
-        let id: String
+        package let id: String
         /// Guest-physical address of the heartbeat page.
-        let heartbeatAddress: UInt64
-        let heartbeatMagic: UInt64
+        package let heartbeatAddress: UInt64
+        package let heartbeatMagic: UInt64
         /// The number of the last tick; ticks are numbered from 1, so it is their count as well.
-        fileprivate(set) var lastTick: UInt64 = 0
+        package fileprivate(set) var lastTick: UInt64 = 0
         /// Passes over the memory under test.
-        fileprivate(set) var sweeps: UInt64 = 0
+        package fileprivate(set) var sweeps: UInt64 = 0
         /// 4 KiB pages under test; 0 until they have been filled for the first time.
-        fileprivate(set) var pages: UInt64 = 0
-        fileprivate(set) var ramErrors: UInt64 = 0
+        package fileprivate(set) var pages: UInt64 = 0
+        package fileprivate(set) var ramErrors: UInt64 = 0
         /// The highest record number that the disk has acknowledged, over all boots.
-        fileprivate(set) var diskRecords: UInt64 = 0
-        fileprivate(set) var diskErrors: UInt64 = 0
+        package fileprivate(set) var diskRecords: UInt64 = 0
+        package fileprivate(set) var diskErrors: UInt64 = 0
         /// MiB written in this boot by `perdure.writer=1`.
-        fileprivate(set) var writtenMiB: UInt64 = 0
+        package fileprivate(set) var writtenMiB: UInt64 = 0
         /// What the guest said besides its ticks, without prefix and check.
-        fileprivate(set) var messages: [String] = []
-        fileprivate(set) var ending = Ending.none
+        package fileprivate(set) var messages: [String] = []
+        package fileprivate(set) var ending = Ending.none
     }
 
     /// A line that should not be there, or one that is missing before it.
-    struct Problem: Sendable, CustomStringConvertible {
+    package struct Problem: Sendable, CustomStringConvertible {
         /// Counted from 1.
-        let line: Int
-        let reason: String
-        let text: String
+        package let line: Int
+        package let reason: String
+        package let text: String
 
-        var description: String { "console line \(line): \(reason): '\(text)'" }
+        package var description: String { "console line \(line): \(reason): '\(text)'" }
     }
 
-    private(set) var boots: [Boot] = []
-    private(set) var problems: [Problem] = []
+    package private(set) var boots: [Boot] = []
+    package private(set) var problems: [Problem] = []
     /// Problems that are none if a new boot follows: what a guest was cut off in, and firmware and kernel output.
     private var unexplained: [Problem] = []
     private var isRunning = false
 
     /// An unfinished last line is left out: the guest may be writing it.
-    init(_ text: some Collection<UInt8>) {
+    package init(_ text: some Collection<UInt8>) {
         var lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         lines.removeLast()
         for (index, line) in lines.enumerated() {
@@ -59,12 +59,12 @@ struct GuestConsole: Sendable {
         problems += unexplained
     }
 
-    init(_ text: String) {
+    package init(_ text: String) {
         self.init(Array(text.utf8))
     }
 
     /// The guest's one and only boot, if it and the host have not lost or changed anything.
-    func verified() throws -> Boot {
+    package func verified() throws -> Boot {
         guard problems.isEmpty else {
             let list = problems.prefix(20).map(\.description).joined(separator: "\n")
             throw CommandFailure(description: "The guest's console has \(problems.count) wrong lines.\n\(list)")

@@ -1,0 +1,356 @@
+import Testing
+
+@testable import Lifecycle
+
+/// What is done in which order.
+struct SequenceTests {
+    /// The effects, in short: `step`, `? report`, `! exit`.
+    private struct Script {
+        var lifecycle = Lifecycle()
+        var log: [String] = []
+
+        mutating func send(_ event: Lifecycle.Event) {
+            for effect in lifecycle.handle(event) {
+                switch effect {
+                case .perform(let step): log.append(step.rawValue)
+                case .reply(_, .done): log.append("reply done")
+                case .reply(_, .refused): log.append("reply refused")
+                case .reply(_, .failed(let reason)): log.append("reply failed: \(reason)")
+                case .report(let report): log.append("report \(report.brief)")
+                case .ready: log.append("ready")
+                case .exit(let status): log.append("exit \(status.rawValue)")
+                }
+            }
+        }
+
+        /// Every step succeeds until `step` is up.
+        mutating func run(until step: Step? = nil) {
+            while let pending = lifecycle.pending, pending != step { send(.completed(pending)) }
+        }
+
+        mutating func fail(at step: Step, kind: Lifecycle.Failure.Kind = .refused) {
+            run(until: step)
+            send(.failed(step, Lifecycle.Failure("r", kind: kind)))
+        }
+
+        mutating func take() -> [String] {
+            defer { log = [] }
+            return log
+        }
+
+        static func recovered(_ decision: Recovery.Decision, isRestart: Bool = false) -> Script {
+            var script = Script()
+            script.send(.recovered(decision, isRestart: isRestart))
+            script.run()
+            script.log = []
+            return script
+        }
+    }
+
+    @Test func start() {
+        var script = Script()
+        script.send(.recovered(.start, isRestart: false))
+        script.run()
+        #expect(
+            script.log == [
+                "report began start", "read-definition", "probe-qemu", "create-memory", "start-vm-process", "connect",
+                "record-running", "continue-guest", "report finished start", "ready",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test(arguments: Operation.start.steps, Lifecycle.Failure.Kind.allCases)
+    func startFails(step: Step, kind: Lifecycle.Failure.Kind) {
+        var script = Script()
+        script.send(.recovered(.start, isRestart: false))
+        script.fail(at: step, kind: kind)
+        script.run()
+        if step == .continueGuest && kind == .outcomeUnknown {
+            #expect(script.log.suffix(3) == ["report wentOn start", "report finished start", "ready"])
+        } else {
+            #expect(
+                script.log.suffix(5) == [
+                    "end-next-vm-process", "end-vm-process", "empty-store", "report undone start",
+                    kind == .definition ? "exit 78" : "exit 1",
+                ]
+            )
+        }
+    }
+
+    @Test func handover() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.upgrade, 1))
+        script.run()
+        #expect(
+            script.log == [
+                "report began handover", "read-definition", "probe-qemu", "start-vm-process", "connect", "compare",
+                "sync-disks", "record-saving", "stop-guest", "save-state", "record-loading", "load-state",
+                "record-commit", "continue-guest", "retire-vm-process", "discard-state", "report finished handover",
+                "reply done",
+            ]
+        )
+    }
+
+    @Test func restartHandsOver() {
+        var script = Script()
+        script.send(.recovered(.adopt, isRestart: true))
+        #expect(script.take() == ["report adopted", "report began handover", "read-definition"])
+        script.run()
+        #expect(script.log.suffix(2) == ["report finished handover", "ready"])
+    }
+
+    private static let toRunning = ["end-next-vm-process", "record-running", "continue-guest", "discard-state"]
+    private static let undone = ["report undone handover", "reply failed: r"]
+    private static let stays = ["end-next-vm-process"]
+
+    /// What follows the failure of each step.
+    private static let rollback: [Step: [String]] = [
+        .readDefinition: stays + undone, .probeQEMU: stays + undone, .startVMProcess: stays + undone,
+        .connect: stays + undone, .compare: stays + undone, .syncDisks: stays + undone,
+        .recordSaving: toRunning + undone, .stopGuest: toRunning + undone, .saveState: toRunning + undone,
+        .recordLoading: toRunning + undone, .loadState: toRunning + undone, .recordCommit: toRunning + undone,
+        .continueGuest: toRunning + undone,
+        .retireVMProcess: ["report wentOn handover", "discard-state", "report finished handover", "reply done"],
+        .discardState: ["report wentOn handover", "report finished handover", "reply done"],
+    ]
+
+    @Test(arguments: Operation.handover.steps)
+    func handoverFails(step: Step) throws {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.upgrade, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        #expect(script.log == (try #require(Self.rollback[step])))
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test func saveExecLoad() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.save, 1))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began save", "sync-disks", "record-saving", "stop-guest", "save-state", "record-saved",
+                "report finished save", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: true)))
+        script.send(.requested(.exec, 2))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began exec", "read-definition", "probe-qemu", "start-vm-process", "connect", "compare",
+                "record-waiting", "retire-vm-process", "report finished exec", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.waiting))
+        script.send(.requested(.load, 3))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began load", "load-state", "record-commit", "continue-guest", "discard-state",
+                "report finished load", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test(arguments: Operation.save.steps)
+    func saveFails(step: Step) {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.save, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        let undoing = step == .syncDisks ? [] : ["record-running", "continue-guest", "discard-state"]
+        #expect(script.log == undoing + ["report undone save", "reply failed: r"])
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test(arguments: Operation.exec.steps, [Standing.saved(hasVMProcess: true), .saved(hasVMProcess: false), .waiting])
+    func execFails(step: Step, origin: Standing) {
+        let decision: Recovery.Decision =
+            switch origin {
+            case .saved(let hasVMProcess): .remainSaved(hasVMProcess: hasVMProcess)
+            default: .remainWaiting
+            }
+        var script = Script.recovered(decision)
+        script.send(.requested(.exec, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        if step == .retireVMProcess {
+            #expect(script.log == ["report wentOn exec", "report finished exec", "reply done"])
+            #expect(script.lifecycle.state == .standing(.waiting))
+        } else {
+            #expect(script.log == ["end-next-vm-process", "report undone exec", "reply failed: r"])
+            #expect(script.lifecycle.state == .standing(origin))
+        }
+    }
+
+    @Test(arguments: Operation.load.steps)
+    func loadFails(step: Step) {
+        var script = Script.recovered(.remainWaiting)
+        script.send(.requested(.load, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        if step == .discardState {
+            #expect(script.log == ["report wentOn load", "report finished load", "reply done"])
+            #expect(script.lifecycle.state == .standing(.running))
+        } else {
+            #expect(script.log == ["end-vm-process", "record-saved", "report undone load", "reply failed: r"])
+            #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: false)))
+        }
+    }
+
+    private static let poweringOff = [
+        "report began stop", "record-stopping", "power-down", "await-power-off", "end-vm-process", "empty-store",
+        "report finished stop", "exit 0",
+    ]
+
+    @Test(arguments: [
+        (Recovery.Decision.adopt, poweringOff),
+        (
+            .remainSaved(hasVMProcess: true),
+            [
+                "report began resume", "end-next-vm-process", "record-running", "continue-guest", "discard-state",
+                "report finished resume",
+            ] + poweringOff
+        ),
+        (
+            .remainWaiting,
+            [
+                "report began load", "load-state", "record-commit", "continue-guest", "discard-state",
+                "report finished load",
+            ] + poweringOff
+        ),
+        (
+            .remainSaved(hasVMProcess: false),
+            [
+                "report lost", "report began abandon", "empty-store",
+                "report finished abandon", "exit 1",
+            ]
+        ),
+        (.unclear(reason: "r"), ["exit 0"]),
+    ])
+    func stop(from decision: Recovery.Decision, expected: [String]) {
+        var script = Script.recovered(decision)
+        script.send(.terminate(.stop))
+        script.run()
+        #expect(script.log == expected)
+        #expect(script.lifecycle.state == .ended)
+    }
+
+    /// A guest that does not power off is ended all the same.
+    @Test(arguments: Operation.stop.steps)
+    func stopFails(step: Step) {
+        var script = Script.recovered(.adopt)
+        script.send(.terminate(.stop))
+        script.fail(at: step)
+        script.run()
+        #expect(script.log.filter { $0 != "report wentOn stop" } == Self.poweringOff)
+    }
+
+    /// After a stop the descriptor store is given up: no later restart may find a guest that still runs.
+    @Test(arguments: [Termination.restart, .signal, .stop])
+    func aStopIsNotTakenBack(second: Termination) {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.upgrade, 1))
+        script.send(.terminate(.stop))
+        script.send(.terminate(second))
+        script.run()
+        #expect(script.log.suffix(Self.poweringOff.count) == Self.poweringOff[...])
+    }
+
+    @Test func restart() {
+        var script = Script.recovered(.adopt)
+        script.send(.terminate(.restart))
+        script.run()
+        #expect(script.log == ["report began leave", "record-restart", "report finished leave", "exit 0"])
+    }
+
+    @Test func restartWhileOperating() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.save, 1))
+        script.run(until: .saveState)
+        script.send(.terminate(.restart))
+        script.send(.requested(.upgrade, 2))
+        #expect(script.log.last == "reply refused")
+        script.run()
+        #expect(
+            script.log.suffix(6) == [
+                "report finished save", "reply done", "report began leave", "record-restart", "report finished leave",
+                "exit 0",
+            ]
+        )
+    }
+
+    @Test func aSignalLeavesTheGuestAlone() {
+        var script = Script.recovered(.adopt)
+        script.send(.terminate(.signal))
+        #expect(script.log == ["exit 75"])
+    }
+
+    @Test func poweredOff() {
+        var script = Script.recovered(.adopt)
+        script.send(.poweredOff)
+        script.run()
+        #expect(
+            script.log == [
+                "report began conclude", "end-vm-process", "empty-store", "report finished conclude", "exit 0",
+            ]
+        )
+    }
+
+    @Test func vmProcessEnds() {
+        var script = Script.recovered(.adopt)
+        script.send(.vmProcessEnded(reason: "r"))
+        script.run()
+        #expect(
+            script.log == ["report lost", "report began abandon", "empty-store", "report finished abandon", "exit 1"]
+        )
+    }
+
+    /// It is saved all the same.
+    @Test func vmProcessOfASavedGuestEnds() {
+        var script = Script.recovered(.remainSaved(hasVMProcess: true))
+        script.send(.vmProcessEnded(reason: "r"))
+        #expect(script.take() == ["report vmProcessEnded"])
+        #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: false)))
+    }
+
+    @Test func nothingIsAskedBeforeTheRecovery() {
+        var script = Script()
+        script.send(.requested(.upgrade, 1))
+        script.send(.terminate(.restart))
+        script.send(.vmProcessEnded(reason: "r"))
+        #expect(script.take() == ["reply refused"])
+        script.send(.recovered(.adopt, isRestart: true))
+        script.run()
+        #expect(script.log.prefix(3) == ["report adopted", "ready", "report lost"])
+    }
+}
+
+extension Lifecycle.Report {
+    fileprivate var brief: String {
+        switch self {
+        case .began(let operation): "began \(operation)"
+        case .finished(let operation): "finished \(operation)"
+        case .undone(let operation, _, _): "undone \(operation)"
+        case .wentOn(let operation, _, _): "wentOn \(operation)"
+        case .adopted: "adopted"
+        case .stillSaved: "stillSaved"
+        case .stillWaiting: "stillWaiting"
+        case .unclear: "unclear"
+        case .lost: "lost"
+        case .vmProcessEnded: "vmProcessEnded"
+        }
+    }
+}
