@@ -319,8 +319,9 @@ public struct Lifecycle: Hashable, Sendable {
         }
     }
 
+    /// systemd takes a unit for failed, and starts it again, that ends well without ever having been ready.
     private mutating func end(_ status: ExitStatus) -> [Effect] {
         state = .ended
-        return [.exit(status)]
+        return (isReady || status != .success ? [] : [.ready]) + [.exit(status)]
     }
 }

@@ -79,8 +79,9 @@ extension SystemTests {
                 try await guest.console.wait(forTick: 40)
                 try await system.run(["kill", "-KILL", "\(try await guest.mainPID())"])
                 try await guest.console.wait(for: "perdure-guest powering off")
-                #expect(try await system.property(guest.unit, "ActiveState") == "activating")
                 try await expectOrderlyEnd(of: guest)
+                // The next supervisor came too late to adopt it.
+                #expect(try await guest.journal(.adopted).isEmpty)
                 #expect(try await guest.journal(.lost).isEmpty)
                 #expect(try await guest.journal(.poweredOff).count == 2)
             }
