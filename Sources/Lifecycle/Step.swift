@@ -27,6 +27,8 @@ public enum Step: String, CaseIterable, Sendable {
     case continueGuest = "continue-guest"
     /// Kill and reap the VM process that has been replaced.
     case retireVMProcess = "retire-vm-process"
+    /// Make the old VM process the guest's again: the new one has refused to continue it, and so has run nothing.
+    case takeBackCommit = "take-back-commit"
     /// Kill and reap the VM process that was to be the next.
     case endNextVMProcess = "end-next-vm-process"
     /// End the guest's VM process, which has nothing left to do.
@@ -96,6 +98,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),
             (.handover, .compare), (.handover, .syncDisks):
             .steps([.endNextVMProcess])
+        case (.handover, .continueGuest):
+            .steps([.takeBackCommit, .endNextVMProcess, .recordRunning, .continueGuest, .discardState])
         case (.handover, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
         case (.save, .syncDisks): .steps([])
         case (.save, _): .steps([.recordRunning, .continueGuest, .discardState])

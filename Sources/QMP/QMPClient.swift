@@ -27,6 +27,7 @@ public actor QMPClient {
     private let prefix: String
     private let onEvent: @Sendable (QMPEvent) -> Void
     private let onDisconnect: @Sendable (String) -> Void
+    private var watch: ReadWatch?
     private var buffer: [UInt8] = []
     private var scanned = 0
     private var issued = 0

@@ -1,8 +1,5 @@
-import FoundationEssentials
 import Glibc
-import Lifecycle
 import Linux
-import Varlink
 
 /// The guest's control socket: answers Varlink calls of its owner.
 final class ControlServer {
@@ -42,117 +39,11 @@ final class ControlServer {
             connection.watch = loop.whenReadable(socket) { [weak supervisor] in
                 supervisor?.assumeIsolated { supervisor in
                     guard let server = supervisor.control, let connection = server.connections[key] else { return }
-                    if !connection.readable(supervisor) { server.connections[key] = nil }
-                }
-            }
-        }
-    }
-}
-
-/// One client. It gets its replies in the order of its calls.
-final class ControlConnection {
-    private let socket: Descriptor
-    private unowned let supervisor: GuestSupervisor
-    private var framing = VarlinkFraming()
-    var watch: ReadWatch?
-
-    init(socket: Descriptor, supervisor: GuestSupervisor) {
-        self.socket = socket
-        self.supervisor = supervisor
-    }
-
-    /// Whether the connection goes on.
-    func readable(_ supervisor: isolated GuestSupervisor) -> Bool {
-        while true {
-            guard let received = try? UnixSocket.receive(from: socket, limit: 4096) else { return false }
-            switch received {
-            case .nothingYet: return true
-            case .endOfStream: return false
-            case .bytes(let bytes, _):
-                guard let messages = try? framing.take(bytes) else { return false }
-                for message in messages {
-                    guard let call = try? VarlinkMessage.decodeCall(message) else { return false }
-                    answer(call, message, supervisor)
+                    if !connection.readable(supervisor) { server.drop(connection) }
                 }
             }
         }
     }
 
-    private func answer(_ call: VarlinkMessage.Call, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
-        if answerService(call, message) { return }
-        let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
-        switch method {
-        case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
-        case .getStatus: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
-        case .getConsole:
-            guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
-            else {
-                return fail(.notRunning, "the guest '\(supervisor.name)' has no console")
-            }
-            send(try? VarlinkMessage.reply(GuestInterface.NoParameters()), attaching: [readOnly])
-        case .save: request(.save, message, supervisor)
-        case .exec: request(.exec, message, supervisor)
-        case .load: request(.load, message, supervisor)
-        case .upgrade: request(.upgrade, message, supervisor)
-        }
-    }
-
-    private func request(_ request: Request, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
-        guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
-            return send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
-        }
-        if let qemu = parameters.qemu, !qemu.hasPrefix("/") {
-            return fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
-        }
-        supervisor.request(request, qemu: parameters.qemu) { [self] reply in
-            switch reply {
-            case .done: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
-            case .refused(let refusal): fail(refusal.isNotRunning ? .notRunning : .refused, refusal.reason)
-            case .failed(let reason): fail(.failed, reason)
-            }
-        }
-    }
-
-    /// What every Varlink service answers.
-    private func answerService(_ call: VarlinkMessage.Call, _ message: [UInt8]) -> Bool {
-        struct Information: Encodable {
-            let vendor = "Perdure"
-            let product = "perdure"
-            let version = PerdureVersion.current
-            let url = ""
-            let interfaces = ["org.varlink.service", GuestInterface.name]
-        }
-        struct Wanted: Decodable { let interface: String }
-        switch call.method {
-        case "org.varlink.service.GetInfo": send(try? VarlinkMessage.reply(Information()))
-        case "org.varlink.service.GetInterfaceDescription":
-            let wanted = try? VarlinkMessage.parameters(message, as: Wanted.self)
-            if wanted?.interface == GuestInterface.name {
-                send(try? VarlinkMessage.reply(["description": GuestInterface.description]))
-            } else {
-                send(
-                    try? VarlinkMessage.error(
-                        "org.varlink.service.InterfaceNotFound",
-                        ["interface": wanted?.interface ?? ""]
-                    )
-                )
-            }
-        default: return false
-        }
-        return true
-    }
-
-    private func fail(_ failure: GuestInterface.Failure, _ reason: String) {
-        send(try? VarlinkMessage.error(failure.qualified, VarlinkMessage.Reason(reason)))
-    }
-
-    /// Replies are short: a client whose socket has no room for one has stopped reading, and loses the connection.
-    private func send(_ bytes: [UInt8]?, attaching descriptors: [Descriptor] = []) {
-        guard let bytes, let sent = try? UnixSocket.send(bytes[...], attaching: descriptors, to: socket),
-            sent == bytes.count
-        else {
-            watch = nil
-            return
-        }
-    }
+    func drop(_ connection: ControlConnection) { connections[ObjectIdentifier(connection)] = nil }
 }

@@ -86,6 +86,7 @@ extension GuestSupervisor {
     }
 
     func recordCommit() throws {
+        try checkAlive(next)
         guard let next else {
             // The waiting VM process of a saved guest has been the guest's since it was started.
             return try record { $0.phase = .committed }
@@ -101,6 +102,7 @@ extension GuestSupervisor {
 
     /// A VM process that waits for its state becomes the guest's; the one that saved it has nothing more to do.
     func recordWaiting() throws {
+        try checkAlive(next)
         guard let next else { return }
         let old = current
         try record {
@@ -121,6 +123,7 @@ extension GuestSupervisor {
 
     func recordRunning() throws {
         if current == nil, let first = next {
+            try checkAlive(first)
             // A start: the VM process has run nothing yet.
             try record {
                 $0.phase = .running
@@ -131,6 +134,12 @@ extension GuestSupervisor {
         } else {
             try record { $0.phase = .running }
         }
+    }
+
+    /// The end of a VM process that is not the guest's yet is nobody's event.
+    private func checkAlive(_ vm: VMProcess?) throws {
+        guard let vm, let end = vm.end else { return }
+        throw Lifecycle.Failure("\(vm.title) \(end)")
     }
 
     func continueGuest() async throws {
@@ -168,16 +177,17 @@ extension GuestSupervisor {
         try await unstoreEnds(of: old.generation)
     }
 
-    func endNext() async throws {
-        if let new = current, let old = previous, ledger?.phase == .committed {
-            // The commit was refused by the new VM process, so it has not run: the old one is the guest's again.
-            try record {
-                $0.phase = .loading
-                $0.current = old.record
-                $0.other = new.record
-            }
-            (current, next, previous) = (old, new, nil)
+    func takeBackCommit() throws {
+        guard let new = current, let old = previous else { return }
+        try record {
+            $0.phase = .loading
+            $0.current = old.record
+            $0.other = new.record
         }
+        (current, next, previous) = (old, new, nil)
+    }
+
+    func endNext() async throws {
         guard let vm = next else { return }
         try await kill(vm)
         next = nil

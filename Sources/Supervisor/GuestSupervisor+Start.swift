@@ -75,6 +75,8 @@ extension GuestSupervisor {
     }
 
     func startVMProcess() async throws {
+        // One that could not be ended after the last handover still has the disks open.
+        try await retirePrevious()
         guard let ledger, let facts else { return }
         let generation = ledger.generation + 1
         let hardware = ledger.hardware

@@ -22,6 +22,7 @@ extension GuestSupervisor {
         case .recordRunning: try recordRunning()
         case .continueGuest: try await continueGuest()
         case .retireVMProcess: try await retirePrevious()
+        case .takeBackCommit: try takeBackCommit()
         case .endNextVMProcess: try await endNext()
         case .endVMProcess: try await endCurrent()
         case .discardState: try discardState()

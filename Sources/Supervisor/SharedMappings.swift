@@ -24,10 +24,18 @@ enum SharedMappings {
 
     private static func length(of file: FileIdentity, in line: Substring) -> UInt64 {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-        guard fields.count > 4, fields[1].hasPrefix("rw"), fields[1].hasSuffix("s"), fields[4] == "\(file.inode)" else {
-            return 0
-        }
+        guard fields.count > 4, fields[1].hasPrefix("rw"), fields[1].hasSuffix("s"), fields[4] == "\(file.inode)",
+            device(fields[3]) == file.device
+        else { return 0 }
         let ends = fields[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
         return ends.count == 2 ? ends[1] - ends[0] : 0
+    }
+
+    /// `major:minor` in hexadecimal, as stat(2) has it in one number.
+    private static func device(_ field: Substring) -> UInt64? {
+        let numbers = field.split(separator: ":").compactMap { UInt32($0, radix: 16) }
+        guard numbers.count == 2 else { return nil }
+        let (major, minor) = (UInt64(numbers[0]), UInt64(numbers[1]))
+        return minor & 0xFF | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12 | (major & ~0xFFF) << 32
     }
 }

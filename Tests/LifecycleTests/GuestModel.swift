@@ -88,6 +88,7 @@ struct GuestModel: Hashable {
             if current == nil { try becomeCurrent(.running) } else { ledger?.phase = .running }
         case .continueGuest: try continueGuest()
         case .retireVMProcess: retirePrevious()
+        case .takeBackCommit: takeBackCommit()
         case .endNextVMProcess: endNext()
         case .endVMProcess:
             end(current)
@@ -105,6 +106,7 @@ struct GuestModel: Hashable {
     }
 
     private mutating func startVMProcess() {
+        retirePrevious()
         let isIncoming = ledger?.current != nil || ledger?.hasSavedBytes == true
         processes.append(VMProcess(activity: isIncoming ? .incoming : .paused))
         next = processes.count - 1
@@ -152,11 +154,13 @@ struct GuestModel: Hashable {
         if ledger?.phase == .committed { ledger?.phase = .running }
     }
 
+    private mutating func takeBackCommit() {
+        guard let new = current, let old = previous else { return }
+        ledger?.note(.loading, current: old, other: new)
+        (current, next, previous) = (old, new, nil)
+    }
+
     private mutating func endNext() {
-        if let new = current, let old = previous, ledger?.phase == .committed {
-            ledger?.note(.loading, current: old, other: new)
-            (current, next, previous) = (old, new, nil)
-        }
         end(next)
         next = nil
         ledger?.other = nil

@@ -28,7 +28,7 @@ struct DescriptorTests {
         let (first, second) = try UnixSocket.pair()
         let opened = try Descriptor.open("/dev/null", O_RDONLY)
         let signals = try Signals.descriptor(for: [SIGUSR2])
-        let writes = try MemoryFile.writesWatch(file)
+        let writes = try FileWatch.writes(to: file)
         for descriptor in [file, first, second, opened, try file.reopened(O_RDONLY), signals, writes.descriptor] {
             #expect(fcntl(descriptor.raw, F_GETFD) & FD_CLOEXEC != 0)
         }

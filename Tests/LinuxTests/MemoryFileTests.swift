@@ -66,14 +66,14 @@ struct MemoryFileTests {
     @Test func writesAreSeen() async throws {
         let loop = EventLoop(label: "test")
         let file = try MemoryFile.create("watched", growth: .allowed)
-        let watch = try MemoryFile.writesWatch(file)
+        let watch = try FileWatch.writes(to: file)
         await #expect(throws: EventLoop.DeadlinePassed.self) {
             try await loop.readable(watch.descriptor, deadline: .milliseconds(20))
         }
         for byte: UInt8 in 1...2 {
             try file.reopened(O_WRONLY).write([byte], at: 0)
             try await loop.readable(watch.descriptor, deadline: .seconds(20))
-            try watch.waitAndDrain()
+            watch.drain()
         }
         await #expect(throws: EventLoop.DeadlinePassed.self) {
             try await loop.readable(watch.descriptor, deadline: .milliseconds(20))

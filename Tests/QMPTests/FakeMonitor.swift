@@ -24,7 +24,7 @@ final class FakeMonitor: Sendable {
         var disconnects: [String] = []
         /// How many events came before something else had its turn on the loop.
         var eventsBeforeNextTurn: Int?
-        var turn: Timer?
+        var turn: Linux.Timer?
     }
 
     let loop: EventLoop

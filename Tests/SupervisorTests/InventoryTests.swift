@@ -23,7 +23,6 @@ struct InventoryTests {
     @Test func names() {
         let names = [
             Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.ram("dimm1"), Inventory.qmp(7),
-            Inventory.console(7),
         ]
         #expect(Set(names).count == names.count)
         for name in names { #expect(name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "." }) }

@@ -8,7 +8,9 @@ extension SystemTests {
             try await withBootedSystem { system in
                 let guest = try await RunningGuest(on: system)
                 let pid = try await guest.status().pid
-                let modes = try await system.run(["stat", "-c", "%a %U", "/run/perdure/web", "/run/perdure/web/control"])
+                let modes = try await system.run([
+                    "stat", "-c", "%a %U", "/run/perdure/web", "/run/perdure/web/control",
+                ])
                 #expect(modes.stdout == "700 root\n600 root\n")
                 let path = system.hostPath("/run/perdure/web/control")
 

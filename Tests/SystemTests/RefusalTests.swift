@@ -54,7 +54,13 @@ extension SystemTests {
                 try await guest.define { _ in }
             },
             definition("definition removed", reason: "/etc/perdure/web.guest", "rm"),
-            definition("QEMU missing", reason: "'/usr/bin/absent' does not exist", "sed", "-i", "2iQEMU=/usr/bin/absent"),
+            definition(
+                "QEMU missing",
+                reason: "'/usr/bin/absent' does not exist",
+                "sed",
+                "-i",
+                "2iQEMU=/usr/bin/absent"
+            ),
             qemu(.ends, reason: "farewell"),
             qemu(.endsAsVMProcess, reason: "farewell"),
             qemu(.otherMachine, reason: "does not take the guest's state"),
@@ -115,7 +121,10 @@ extension SystemTests {
             let state = try await guest.expectGuestIntact(pid: pid)
             #expect(state.pid == pid, name)
             #expect(try await guest.system.property(guest.unit, "ActiveState") == "active", name)
-            #expect(try await guest.journal(.handoverUndone).last?["PERDURE_REASON"]?.contains(obstacle.reason) == true, name)
+            #expect(
+                try await guest.journal(.handoverUndone).last?["PERDURE_REASON"]?.contains(obstacle.reason) == true,
+                name
+            )
         }
 
         /// systemd itself drops what the store has no room for any more, when it reads the lowered limit.

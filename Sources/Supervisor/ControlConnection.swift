@@ -1,0 +1,133 @@
+import FoundationEssentials
+import Glibc
+import Lifecycle
+import Linux
+import Varlink
+
+/// One client. It gets its replies in the order of its calls.
+final class ControlConnection {
+    /// How many calls a client may send ahead.
+    private static let maximumWaiting = 16
+
+    private let socket: Descriptor
+    private unowned let supervisor: GuestSupervisor
+    private var framing = VarlinkFraming()
+    private var calls: [[UInt8]] = []
+    /// A call is being carried out.
+    private var isBusy = false
+    private var isBroken = false
+    private var wantsReply = true
+    var watch: ReadWatch?
+
+    init(socket: Descriptor, supervisor: GuestSupervisor) {
+        self.socket = socket
+        self.supervisor = supervisor
+    }
+
+    /// Whether the connection goes on.
+    func readable(_ supervisor: isolated GuestSupervisor) -> Bool {
+        guard let received = try? UnixSocket.receive(from: socket, limit: 4096) else { return false }
+        switch received {
+        case .nothingYet: return true
+        case .endOfStream: return false
+        case .bytes(let bytes, _):
+            guard let messages = try? framing.take(bytes) else { return false }
+            calls += messages
+            guard calls.count <= ControlConnection.maximumWaiting else { return false }
+            answerNext(supervisor)
+            return !isBroken
+        }
+    }
+
+    /// Answers calls in their order; the next one waits until this one has its reply.
+    private func answerNext(_ supervisor: isolated GuestSupervisor) {
+        while !isBusy, !isBroken, !calls.isEmpty {
+            let message = calls.removeFirst()
+            guard let call = try? VarlinkMessage.decodeCall(message) else {
+                isBroken = true
+                return
+            }
+            wantsReply = call.oneway != true
+            answer(call, message, supervisor)
+        }
+    }
+
+    private func answer(_ call: VarlinkMessage.Call, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+        if answerService(call, message) { return }
+        let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
+        switch method {
+        case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
+        case .getStatus: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
+        case .getConsole:
+            guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
+            else {
+                return fail(.notRunning, "the guest '\(supervisor.name)' has no console")
+            }
+            send(try? VarlinkMessage.reply(GuestInterface.NoParameters()), attaching: [readOnly])
+        case .save: request(.save, message, supervisor)
+        case .exec: request(.exec, message, supervisor)
+        case .load: request(.load, message, supervisor)
+        case .upgrade: request(.upgrade, message, supervisor)
+        }
+    }
+
+    private func request(_ request: Request, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+        guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
+            return send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+        }
+        if let qemu = parameters.qemu, !qemu.hasPrefix("/") {
+            return fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
+        }
+        isBusy = true
+        supervisor.request(request, qemu: parameters.qemu) { [self] reply in
+            isBusy = false
+            switch reply {
+            case .done: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
+            case .refused(let refusal): fail(refusal.isNotRunning ? .notRunning : .refused, refusal.reason)
+            case .failed(let reason): fail(.failed, reason)
+            }
+            answerNext(supervisor)
+            if isBroken { supervisor.control?.drop(self) }
+        }
+    }
+
+    /// What every Varlink service answers.
+    private func answerService(_ call: VarlinkMessage.Call, _ message: [UInt8]) -> Bool {
+        struct Information: Encodable {
+            let vendor = "Perdure"
+            let product = "perdure"
+            let version = PerdureVersion.current
+            let url = ""
+            let interfaces = ["org.varlink.service", GuestInterface.name]
+        }
+        struct Wanted: Decodable { let interface: String }
+        switch call.method {
+        case "org.varlink.service.GetInfo": send(try? VarlinkMessage.reply(Information()))
+        case "org.varlink.service.GetInterfaceDescription":
+            let wanted = try? VarlinkMessage.parameters(message, as: Wanted.self)
+            if wanted?.interface == GuestInterface.name {
+                send(try? VarlinkMessage.reply(["description": GuestInterface.description]))
+            } else {
+                send(
+                    try? VarlinkMessage.error(
+                        "org.varlink.service.InterfaceNotFound",
+                        ["interface": wanted?.interface ?? ""]
+                    )
+                )
+            }
+        default: return false
+        }
+        return true
+    }
+
+    private func fail(_ failure: GuestInterface.Failure, _ reason: String) {
+        send(try? VarlinkMessage.error(failure.qualified, VarlinkMessage.Reason(reason)))
+    }
+
+    /// Replies are short: a client whose socket has no room for one has stopped reading, and loses the connection.
+    private func send(_ bytes: [UInt8]?, attaching descriptors: [Descriptor] = []) {
+        guard wantsReply else { return }
+        let sent = bytes.flatMap { try? UnixSocket.send($0[...], attaching: descriptors, to: socket) }
+        if sent == nil || sent != bytes?.count { isBroken = true }
+    }
+}
