@@ -146,7 +146,7 @@ extension GuestSupervisor {
     ) {
         var fields = fields
         fields["PERDURE_GUEST"] = name
-        fields["PERDURE_GENERATION"] = "\(current?.generation ?? ledger?.generation ?? 0)"
+        fields["PERDURE_GENERATION"] = "\(current?.generation ?? generation)"
         JournalEntry(message, priority: priority, messageID: id?.rawValue, fields: fields).send()
     }
 }

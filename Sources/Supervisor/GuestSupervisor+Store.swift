@@ -39,5 +39,6 @@ extension GuestSupervisor {
         change(&changed)
         try ledgerFile?.write(changed)
         ledger = changed
+        generation = changed.generation
     }
 }

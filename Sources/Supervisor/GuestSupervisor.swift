@@ -28,6 +28,8 @@ public actor GuestSupervisor {
     var inventory = Inventory()
     var ledgerFile: LedgerFile?
     var ledger: Ledger?
+    /// Of the newest VM process, known also when there is no ledger any more.
+    var generation = 0
 
     /// As last read without errors; nil until then.
     var definition: GuestDefinition?

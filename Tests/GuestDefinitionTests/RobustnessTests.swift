@@ -48,18 +48,26 @@ struct RobustnessTests {
         for end in 1..<bytes.count { check(Array(bytes[..<end])) }
     }
 
+    enum LargeFile: String, CaseIterable {
+        case sections
+        case continuedLines
+        case repeatedKeys
+        case controlCharacters
+
+        var text: String {
+            switch self {
+            case .sections: (0..<60_000).map { "[RAM a\($0)]\nSize=64T\n" }.joined()
+            case .continuedLines: "[Guest]\nDescription=" + String(repeating: "\\\n", count: 500_000)
+            case .repeatedKeys: "[CPU]\n" + String(repeating: "Count=1\n", count: 120_000)
+            case .controlCharacters: "[Guest]\n" + String(repeating: "\u{1}", count: 1_000_000)
+            }
+        }
+    }
+
     /// Time must grow no faster than the file.
-    @Test(
-        .timeLimit(.minutes(1)),
-        arguments: [
-            (0..<60_000).map { "[RAM a\($0)]\nSize=64T\n" }.joined(),
-            "[Guest]\nDescription=" + String(repeating: "\\\n", count: 500_000),
-            "[CPU]\n" + String(repeating: "Count=1\n", count: 120_000),
-            "[Guest]\n" + String(repeating: "\u{1}", count: 1_000_000),
-        ]
-    )
-    func filesOfTheLargestSize(_ text: String) {
-        check(Array(text.utf8.prefix(DefinitionLoader.maximumFileSize)))
+    @Test(.timeLimit(.minutes(1)), arguments: LargeFile.allCases)
+    func filesOfTheLargestSize(_ file: LargeFile) {
+        check(Array(file.text.utf8.prefix(DefinitionLoader.maximumFileSize)))
     }
 
     private func check(_ bytes: [UInt8]) {

@@ -110,7 +110,7 @@ struct SequenceTests {
         .connect: stays + undone, .compare: stays + undone, .syncDisks: stays + undone,
         .recordSaving: toRunning + undone, .stopGuest: toRunning + undone, .saveState: toRunning + undone,
         .recordLoading: toRunning + undone, .loadState: toRunning + undone, .recordCommit: toRunning + undone,
-        .continueGuest: toRunning + undone,
+        .continueGuest: ["take-back-commit"] + toRunning + undone,
         .retireVMProcess: ["report wentOn handover", "discard-state", "report finished handover", "reply done"],
         .discardState: ["report wentOn handover", "report finished handover", "reply done"],
     ]

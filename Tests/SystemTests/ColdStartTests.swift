@@ -16,7 +16,7 @@ extension SystemTests {
                 try await expectNoStart(guest, status: 78, reason: "/etc/perdure/web.guest:2:13: ")
                 try await expectNoStart(guest, status: 78, reason: "/etc/perdure/web.guest:5:6: ")
                 try await system.run(["rm", original.path])
-                try await expectNoStart(guest, status: 78, reason: "/etc/perdure/web.guest")
+                try await expectNoStart(guest, status: 78, reason: "there is no such definition in")
                 try await guest.define { $0.qemu = "/usr/bin/absent" }
                 try await expectNoStart(guest, status: 78, reason: "'/usr/bin/absent' does not exist")
                 for wrapper in [QEMUWrapper.ends, .endsAsVMProcess] {

@@ -83,11 +83,7 @@ extension SystemTests {
                 #expect(lost["PERDURE_REASON"]?.contains("VM process 1 (pid \(vm.pid))") == true)
                 #expect(lost["PERDURE_REASON"]?.contains("famous last words") == true)
                 #expect(lost["PRIORITY"] == "2")
-                #expect(
-                    try await guest.properties("NRestarts", "ExecMainStatus") == [
-                        "NRestarts": "0", "ExecMainStatus": "1",
-                    ]
-                )
+                #expect(try await guest.properties("NRestarts", "ExecMainStatus").values.sorted() == ["0", "1"])
                 #expect(try guest.console.verified().ending == .none)
 
                 // The same while there is no supervisor.

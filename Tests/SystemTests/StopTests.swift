@@ -89,7 +89,7 @@ extension SystemTests {
 
         @Test func guestMayReboot() async throws {
             try await withBootedSystem { system in
-                let plan = GuestPlan(diskFormat: "qcow2", options: ["reboot_after=200"])
+                let plan = GuestPlan(diskFormat: "qcow2", options: ["reboot_after=100"])
                 let guest = try await RunningGuest(plan, on: system)
                 let pid = try await guest.status().pid
                 try await guest.console.wait(for: "perdure-guest ready ", count: 2, deadline: .seconds(180))
