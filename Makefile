@@ -44,7 +44,8 @@ test: stage check-format
 		swift test --disable-xctest --no-parallel --filter SystemTests
 
 bench: stage
-	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) swift run -c release perdure-bench $(BENCH_FLAGS)
+	swift build --product perdure-bench $(SWIFT_FLAGS)
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) .build/release/perdure-bench $(BENCH_FLAGS)
 
 clean:
 	rm -rf .build
