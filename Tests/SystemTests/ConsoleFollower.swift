@@ -25,6 +25,13 @@ final class ConsoleFollower {
         while let part = try handle?.read(upToCount: 1 << 20), !part.isEmpty { bytes.append(part) }
     }
 
+    /// The number of the last tick that is there, unchecked; 0 where there is none.
+    var lastTick: UInt64 {
+        guard let mark = bytes.range(of: Data("\ntick=".utf8), options: .backwards) else { return 0 }
+        let digits = bytes[mark.upperBound...].prefix(while: { $0 != UInt8(ascii: " ") })
+        return UInt64(String(decoding: digits, as: UTF8.self)) ?? 0
+    }
+
     /// What the guest has said, if it has booted once and neither it nor the host has lost or changed anything.
     func verified() throws -> GuestConsole.Boot {
         try update()

@@ -141,7 +141,11 @@ final class RunningGuest {
 
     /// The guest's VM processes, whoever looks after them.
     func vmProcesses() throws -> [SystemProcess] {
-        try system.processes().filter { $0.arguments.contains("guest=\(name),process=qemu-\(name)") }
+        try system.processes().filter(isVMProcess)
+    }
+
+    private func isVMProcess(_ process: SystemProcess) -> Bool {
+        process.arguments.contains("guest=\(name),process=qemu-\(name)")
     }
 
     func diskLog() throws -> GuestDiskLog { try GuestDiskLog(image: system.hostPath(plan.image)) }
@@ -161,8 +165,8 @@ final class RunningGuest {
         pid: Int32? = nil,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> GuestStatus {
-        let tick = try console.verified().lastTick
-        try await console.wait(forTick: tick + 3)
+        try console.update()
+        try await console.wait(forTick: console.lastTick + 3)
         let boot = try console.verified()
         #expect(boot.id == bootID, sourceLocation: sourceLocation)
         let status = try await status()
@@ -178,16 +182,17 @@ final class RunningGuest {
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         let scope = "perdure-\(name)-g\(status.generation).scope"
-        #expect(try vmProcesses().map(\.pid) == [try #require(status.pid)], sourceLocation: sourceLocation)
         #expect(try await scopes() == [scope], sourceLocation: sourceLocation)
         let processes = try system.processes()
+        #expect(processes.filter(isVMProcess).map(\.pid) == [status.pid], sourceLocation: sourceLocation)
         let inSlice = processes.filter { $0.cgroup.hasPrefix("\(slice)/") }
         #expect(inSlice.map(\.pid) == [status.pid], sourceLocation: sourceLocation)
         #expect(inSlice.map(\.cgroup) == ["\(slice)/\(scope)"], sourceLocation: sourceLocation)
         let inUnit = processes.filter { $0.cgroup.hasSuffix("/\(unit)") }
-        #expect(inUnit.map(\.pid) == [try await mainPID()], sourceLocation: sourceLocation)
+        let properties = try await properties("MainPID", "NFileDescriptorStore")
+        #expect(inUnit.map { "\($0.pid)" } == [properties["MainPID"]], sourceLocation: sourceLocation)
         #expect(
-            try await storedDescriptors() == plan.inventory.count + 1,
+            properties["NFileDescriptorStore"] == "\(plan.inventory.count + 1)",
             sourceLocation: sourceLocation
         )
     }
