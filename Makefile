@@ -38,7 +38,7 @@ check-format:
 	swift format lint --strict --recursive Package.swift Sources Tests
 
 # One test at a time: several have deadlines, and some keep every processor busy.
-test: stage check-format
+test: check-format stage
 	swift test --disable-xctest --no-parallel --skip SystemTests
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
