@@ -13,19 +13,8 @@ public enum QEMUProbe {
 
     /// - Parameter deadline: for each answer.
     public static func run(path: String, loop: EventLoop, deadline: Duration) async throws -> QEMUFacts {
-        let (ours, theirs) = try UnixSocket.pair()
         let output = try ProcessOutput()
-        let arguments = [
-            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
-        ]
-        let process = try GatedProcess(
-            path: path,
-            arguments: arguments,
-            environment: environment,
-            inherited: [theirs],
-            output: output.file
-        )
+        let (process, ours) = try spawn(path: path, output: output)
         let qmp = QMPClient(socket: ours, loop: loop)
         let result: Result<QEMUFacts, any Error>
         do {
@@ -48,6 +37,23 @@ public enum QEMUProbe {
             let words = output.lastWords.map { "; it said: \($0)" } ?? ""
             throw Failure(description: "QEMU '\(path)' can't be used: \(reason)\(words)")
         }
+    }
+
+    /// Only the child keeps its end of the monitor: its end is seen there.
+    private static func spawn(path: String, output: ProcessOutput) throws -> (GatedProcess, monitor: Descriptor) {
+        let (ours, theirs) = try UnixSocket.pair()
+        let arguments = [
+            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
+            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
+        ]
+        let process = try GatedProcess(
+            path: path,
+            arguments: arguments,
+            environment: environment,
+            inherited: [theirs],
+            output: output.file
+        )
+        return (process, ours)
     }
 }
 
