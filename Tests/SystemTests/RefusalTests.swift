@@ -115,15 +115,8 @@ extension SystemTests {
             try await obstacle.repair(guest)
             try await guest.perdure("upgrade")
             #expect(try await guest.status().pid != pid, name)
-<<<<<<< HEAD
-            #expect(
-                try await guest.properties("StatusText")["StatusText"]?.contains("handover paused it") == true,
-                name
-            )
-=======
             let text = try await guest.system.property(guest.unit, "StatusText")
             #expect(text.contains("handover paused it"), name)
->>>>>>> system
         }
 
         private func expectUntouched(_ guest: RunningGuest, _ obstacle: Obstacle, _ pid: Int32?) async throws {
