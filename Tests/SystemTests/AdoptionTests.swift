@@ -36,6 +36,32 @@ extension SystemTests {
             }
         }
 
+        /// Wherever a handover is cut off, the next supervisor rolls it back or finishes it.
+        @Test func supervisorMayDieAtAnyPointOfAHandover() async throws {
+            try await withBootedSystem { system in
+                let guest = try await RunningGuest(on: system)
+                for delay in stride(from: 0, to: 600, by: 40) {
+                    let supervisor = try await guest.mainPID()
+                    try await system.run(["systemd-run", "--quiet", "--collect", "perdure", "upgrade", guest.name])
+                    try await Task.sleep(for: .milliseconds(delay))
+                    try await system.run(["kill", "-KILL", "\(supervisor)"])
+                    try await guest.waitForSupervisor(after: supervisor)
+                    try await guest.expectGuestIntact()
+                }
+                let ends = [JournalMessage.adopted, .rolledBack, .handoverDone]
+                var counts: [Int] = []
+                for end in ends { counts.append(try await guest.journal(end).count) }
+                print("killed during handovers: \(zip(ends, counts).map { "\($0) \($1)" }.joined(separator: ", "))")
+                #expect(try await guest.journal(.lost).isEmpty)
+                #expect(try await guest.journal(.unclear).isEmpty)
+                try await guest.systemctl("restart")
+                try await guest.expectGuestIntact()
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                #expect(try guest.diskLog().problems == [])
+            }
+        }
+
         @Test func watchdogEndsASupervisorWhoseVMProcessHangs() async throws {
             try await withBootedSystem { system in
                 let guest = try await RunningGuest(on: system)
