@@ -12,6 +12,8 @@ final class ConsoleFollower {
     init(following guest: String, in system: BootedSystem) async throws {
         self.system = system
         file = "/run/console-\(UUID().uuidString)"
+        // systemd opens it only when it starts the service, which is after systemd-run has ended.
+        try await system.write(file, "")
         try await system.run(
             ["systemd-run", "--quiet", "--collect"]
                 + ["--property=StandardOutput=file:\(file)", "--property=StandardError=file:\(file).errors"]
