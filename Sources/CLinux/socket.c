@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -85,15 +86,22 @@ static int close_failed(int fd) {
 }
 
 int clinux_unix_listen(const char *path, int mode) {
+    // Who sees the path finds somebody listening: it gets its name only then, and replaces an older socket in one step.
+    char unfinished[sizeof((struct sockaddr_un *)0)->sun_path + 8];
     struct sockaddr_un address;
-    if (fill_address(&address, path) < 0) return -1;
+    if (snprintf(unfinished, sizeof unfinished, "%s.new", path) >= (int)sizeof unfinished) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (fill_address(&address, unfinished) < 0) return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     // The mode is set on the socket before bind: the path never exists with a wider one.
     if (fchmod(fd, (mode_t)mode) < 0) return close_failed(fd);
-    if (unlink(path) < 0 && errno != ENOENT) return close_failed(fd);
+    if (unlink(unfinished) < 0 && errno != ENOENT) return close_failed(fd);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_failed(fd);
     if (listen(fd, 16) < 0) return close_failed(fd);
+    if (rename(unfinished, path) < 0) return close_failed(fd);
     return fd;
 }
 

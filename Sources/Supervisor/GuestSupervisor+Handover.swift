@@ -85,32 +85,17 @@ extension GuestSupervisor {
         }
     }
 
-    func recordCommit() throws {
+    /// The next VM process becomes the guest's. One that waits for a saved guest has been so since it was started.
+    func recordNext(as phase: Recovery.Phase) throws {
         try checkAlive(next)
-        guard let next else {
-            // The waiting VM process of a saved guest has been the guest's since it was started.
-            return try record { $0.phase = .committed }
-        }
-        let old = current
+        let (old, new) = (current, next)
         try record {
-            $0.phase = .committed
-            $0.current = next.record
+            $0.phase = phase
+            guard let new else { return }
+            $0.current = new.record
             $0.other = old?.record
         }
-        (previous, current, self.next) = (old, next, nil)
-    }
-
-    /// A VM process that waits for its state becomes the guest's; the one that saved it has nothing more to do.
-    func recordWaiting() throws {
-        try checkAlive(next)
-        guard let next else { return }
-        let old = current
-        try record {
-            $0.phase = .waiting
-            $0.current = next.record
-            $0.other = old?.record
-        }
-        (previous, current, self.next) = (old, next, nil)
+        if let new { (previous, current, next) = (old, new, nil) }
     }
 
     func recordSaved() throws {

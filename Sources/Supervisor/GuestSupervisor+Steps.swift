@@ -17,8 +17,8 @@ extension GuestSupervisor {
         case .recordSaved: try recordSaved()
         case .recordLoading: try record { $0.phase = .loading }
         case .loadState: try await loadState()
-        case .recordCommit: try recordCommit()
-        case .recordWaiting: try recordWaiting()
+        case .recordCommit: try recordNext(as: .committed)
+        case .recordWaiting: try recordNext(as: .waiting)
         case .recordRunning: try recordRunning()
         case .continueGuest: try await continueGuest()
         case .retireVMProcess: try await retirePrevious()

@@ -94,13 +94,14 @@ public actor GuestSupervisor {
                 }
             }
         )
+        // What a restart before this one left half done must be known before anything is asked of systemd.
+        let (decision, isRestart) = await recover()
+        // Whoever asks is answered from what there is of the guest, not from before it was looked for.
         do {
             control = try ControlServer(path: "\(runtimeDirectory)/control", supervisor: self, loop: loop)
         } catch {
             journal(.controlSocketFailed("\(error)"))
         }
-        // What a restart before this one left half done must be known before anything is asked of systemd.
-        let (decision, isRestart) = await recover()
         post(.recovered(decision, isRestart: isRestart))
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads

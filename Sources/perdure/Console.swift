@@ -54,7 +54,8 @@ struct ConsoleSession {
     static func afterSupervisor(of last: ConsoleSession) throws -> ConsoleSession? {
         let directory = GuestClient.directory(of: last.client.guest)
         while true {
-            // systemd removes the directory with a stop, and keeps it over a restart.
+            // systemd removes the directory with a stop, and keeps it over a restart. Watched before each try: a
+            // supervisor that comes in between is not missed.
             guard let changes = try? FileWatch.directory(directory) else { return nil }
             if var next = try? ConsoleSession(last.client.guest) {
                 if try next.log.identity().inode == last.log.identity().inode { next.offset = last.offset }

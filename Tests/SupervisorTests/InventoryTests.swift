@@ -75,4 +75,13 @@ struct MessageIDTests {
             #expect(value.allSatisfy { "0123456789abcdef".contains($0) })
         }
     }
+
+    /// `journalctl -x` has something to say about each.
+    @Test func everyIdentifierIsInTheCatalog() throws {
+        let catalog = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "units/perdure.catalog")
+        let lines = try String(contentsOf: catalog, encoding: .utf8).split(separator: "\n")
+        let identifiers = lines.filter { $0.hasPrefix("-- ") }.map { String($0.dropFirst(3)) }
+        #expect(identifiers.sorted() == MessageID.allCases.map(\.rawValue).sorted())
+    }
 }
