@@ -97,13 +97,20 @@ extension GuestSupervisor {
         }
     }
 
+    /// Scopes of the guest with processes that the ledger does not name. Empty ones are removed.
     private func unknownScopes() async throws -> [String] {
         let name = name
         let known = [current, next, previous].compactMap { $0?.record.generation }.map(scopeName)
-        let living = try await BlockingCalls.run {
-            try GuestScopes.living(guest: name, deadline: GuestSupervisor.managerDeadline)
+        return try await BlockingCalls.run {
+            let scopes = try GuestScopes.living(guest: name, deadline: GuestSupervisor.managerDeadline)
+            let unknown = scopes.filter { !known.contains($0.key) }
+            // systemd does not always notice when a process dies while it is moved into its scope (252).
+            for scope in unknown.filter(\.value.isEmpty).keys {
+                // One that has just gone by itself is as good.
+                try? Manager.stopUnit(scope, deadline: GuestSupervisor.managerDeadline)
+            }
+            return unknown.filter { !$0.value.isEmpty }.keys.sorted()
         }
-        return living.filter { !$0.value.isEmpty && !known.contains($0.key) }.keys.sorted()
     }
 
     /// Makes the finds fit the decision.

@@ -182,7 +182,8 @@ final class RunningGuest {
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         let scope = "perdure-\(name)-g\(status.generation).scope"
-        #expect(try await scopes() == [scope], sourceLocation: sourceLocation)
+        // systemd forgets a scope some time after its last process has ended.
+        try await system.waitUntil("'\(scope)' to be the guest's only scope") { try await scopes() == [scope] }
         let processes = try system.processes()
         #expect(processes.filter(isVMProcess).map(\.pid) == [status.pid], sourceLocation: sourceLocation)
         let inSlice = processes.filter { $0.cgroup.hasPrefix("\(slice)/") }
