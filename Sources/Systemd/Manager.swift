@@ -80,13 +80,6 @@ public enum Manager {
         }
     }
 
-    /// Whether the host shuts down or reboots.
-    public static func isStopping(deadline: Duration) throws(ManagerError) -> Bool {
-        let bus = try Bus()
-        let state = try bus.property(Bus.manager, managerInterface, "SystemState", type: "s", deadline: deadline)
-        return state.text() == "stopping"
-    }
-
     /// How many descriptors the manager keeps for a service.
     public static func storedDescriptorCount(of unit: String, deadline: Duration) throws(ManagerError) -> Int {
         let bus = try Bus()
