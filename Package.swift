@@ -25,7 +25,9 @@ let package = Package(
     name: "perdure",
     products: [.executable(name: "perdure", targets: ["perdure"])],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -43,11 +45,20 @@ let package = Package(
             dependencies: [
                 "GuestDefinition", "Linux", "SystemTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Bench",
             swiftSettings: settings
         ),
-        .target(name: "SystemTestSupport", path: "Tests/SystemTestSupport", swiftSettings: settings),
+        .target(
+            name: "SystemTestSupport",
+            dependencies: [
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/SystemTestSupport",
+            swiftSettings: settings
+        ),
         .testTarget(name: "SystemTests", dependencies: ["SystemTestSupport"], swiftSettings: settings),
     ]
         + library("Linux", ["CLinux"])

@@ -1,21 +1,29 @@
 import Foundation
+import SystemPackage
 import SystemTestSupport
 
 /// A shell inside the booted system that is kept open, so that a command can be timed without the way in.
 final class SystemShell {
-    private let process: Process
     private let input: FileHandle
     private let output: FileHandle
 
     init(in system: BootedSystem) throws {
         let script = #"while read -r line; do sh -c "$line" >/run/perdure-bench-output 2>&1 </dev/null; echo $?; done"#
-        process = Process(running: system.entering(["sh", "-c", script]))
-        let (toShell, fromShell) = (Pipe(), Pipe())
-        process.standardInput = toShell
-        process.standardOutput = fromShell
-        input = toShell.fileHandleForWriting
-        output = fromShell.fileHandleForReading
-        try process.run()
+        let command = system.entering(["sh", "-c", script])
+        let toShell = try FileDescriptor.pipe()
+        let fromShell = try FileDescriptor.pipe()
+        input = FileHandle(fileDescriptor: toShell.writeEnd.rawValue, closeOnDealloc: true)
+        output = FileHandle(fileDescriptor: fromShell.readEnd.rawValue, closeOnDealloc: true)
+        let error = FileDescriptor.standardError
+        // The shell ends with `input`, and `output` with the shell.
+        Task.detached {
+            try await Command.spawn(
+                command,
+                input: toShell.readEnd,
+                output: fromShell.writeEnd,
+                error: error.duplicate()
+            )
+        }
     }
 
     deinit { try? input.close() }

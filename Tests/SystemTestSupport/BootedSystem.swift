@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import SystemPackage
 
 /// A systemd booted as PID 1 of its own namespaces, on an overlay of this machine's root; see `System/boot-systemd`.
 ///
@@ -14,7 +15,8 @@ package final class BootedSystem: Sendable {
     /// The system's root cgroup, as a path on this machine.
     package let cgroup: String
     private let currentLeader: Mutex<Int32>
-    private let program: Process
+    private let program: Task<Int32, any Error>
+    /// boot-systemd ends when it reads the end of this pipe.
     private let lifeline: FileHandle
     private let messages: AsyncStream<String>
     private let errors: URL
@@ -27,16 +29,22 @@ package final class BootedSystem: Sendable {
         try Data().write(to: errors)
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("../System/boot-systemd").standardizedFileURL
-        let input = Pipe()
-        let output = Pipe()
+        let input = try FileDescriptor.pipe()
+        let output = try FileDescriptor.pipe()
+        let error = try FileDescriptor.open(errors.path, .writeOnly)
         let cache = FileManager.default.fileExists(atPath: Self.cache) ? [Self.cache] : []
-        program = Process(running: [script.path, destdir] + cache)
-        program.standardInput = input
-        program.standardOutput = output
-        program.standardError = try FileHandle(forWritingTo: errors)
-        lifeline = input.fileHandleForWriting
-        messages = Self.lines(from: output.fileHandleForReading)
-        try program.run()
+        program = Task.detached {
+            try await Command.spawn(
+                [script.path, destdir] + cache,
+                input: input.readEnd,
+                output: output.writeEnd,
+                error: error
+            )
+        }
+        lifeline = FileHandle(fileDescriptor: input.writeEnd.rawValue, closeOnDealloc: true)
+        messages = Self.lines(
+            from: FileHandle(fileDescriptor: output.readEnd.rawValue, closeOnDealloc: true)
+        )
         let errors = errors
         do {
             let messages = messages
@@ -135,10 +143,10 @@ package final class BootedSystem: Sendable {
         try await withDeadline(.seconds(60), for: "boot-systemd to tear the system down") { [messages] in
             for await _ in messages {}
         }
-        program.waitUntilExit()
+        let status = try await program.value
         try? FileManager.default.removeItem(at: errors)
-        if program.terminationStatus != 0 {
-            throw CommandFailure(description: "boot-systemd exited with \(program.terminationStatus).")
+        if status != 0 {
+            throw CommandFailure(description: "boot-systemd exited with \(status).")
         }
     }
 

@@ -1,4 +1,6 @@
 import Foundation
+import Subprocess
+import SystemPackage
 
 /// What a command left behind when it ended.
 package struct Output: Sendable {
@@ -25,37 +27,38 @@ package enum Command {
         for file in files {
             try Data((file == files[0] ? input : "").utf8).write(to: file)
         }
-
-        let process = Process(running: arguments)
-        process.standardInput = try FileHandle(forReadingFrom: files[0])
-        process.standardOutput = try FileHandle(forWritingTo: files[1])
-        process.standardError = try FileHandle(forWritingTo: files[2])
-        try await process.runToEnd()
+        let status = try await spawn(
+            arguments,
+            input: FileDescriptor.open(files[0].path, .readOnly),
+            output: FileDescriptor.open(files[1].path, .writeOnly),
+            error: FileDescriptor.open(files[2].path, .writeOnly)
+        )
         return Output(
-            status: process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus,
+            status: status,
             stdout: String(decoding: try Data(contentsOf: files[1]), as: UTF8.self),
             stderr: String(decoding: try Data(contentsOf: files[2]), as: UTF8.self)
         )
     }
-}
 
-extension Process {
-    /// A process that will run a program found on the PATH. The threads of Dispatch block signals, and a child would
-    /// inherit that and could not be told to end; `env` undoes it.
-    package convenience init(running arguments: [String]) {
-        self.init()
-        executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        self.arguments = ["--default-signal"] + arguments
-    }
-
-    fileprivate func runToEnd() async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            terminationHandler = { _ in continuation.resume() }
-            do {
-                try run()
-            } catch {
-                continuation.resume(throwing: error)
-            }
+    /// Runs a program found on the PATH to its end, and closes the descriptors given.
+    /// - Returns: the exit status, or 128 + N if signal N ended it.
+    package static func spawn(
+        _ arguments: [String],
+        input: FileDescriptor,
+        output: FileDescriptor,
+        error: FileDescriptor
+    ) async throws -> Int32 {
+        // A child inherits which signals this thread blocks, and could not be told to end; `env` undoes it.
+        let result = try await Subprocess.run(
+            .path("/usr/bin/env"),
+            arguments: Arguments(["--default-signal"] + arguments),
+            input: .fileDescriptor(input, closeAfterSpawningProcess: true),
+            output: .fileDescriptor(output, closeAfterSpawningProcess: true),
+            error: .fileDescriptor(error, closeAfterSpawningProcess: true)
+        )
+        return switch result.terminationStatus {
+        case .exited(let code): code
+        case .signaled(let signal): 128 + signal
         }
     }
 }
