@@ -9,7 +9,11 @@ SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 
-.PHONY: all build install check-format stage demo test bench clean
+# How long 'make fuzz' looks at each target, and which targets there are.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= definition qmp varlink ledger process
+
+.PHONY: all build install check-format stage demo test test-sanitize fuzz bench clean
 
 all: build
 
@@ -42,6 +46,11 @@ test: check-format stage
 	swift test --disable-xctest --no-parallel --skip SystemTests
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
+
+# What is found becomes a part of the corpus, which 'make test' replays.
+fuzz:
+	packaging/install-dependencies build
+	Tests/Fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: stage
 	swift build --product perdure-bench $(SWIFT_FLAGS)

@@ -9,6 +9,10 @@ import Systemd
 extension GuestSupervisor {
     /// More device state than this is no device state.
     static let largestState: UInt64 = 256 << 20
+    /// No QEMU has more reasons at a time.
+    private static let shownBlockers = 8
+    /// A longer pause is none: deadlines end a handover long before.
+    private static let longestPause: Int64 = 3_600_000_000
 
     /// Everything that can speak against the handover without a pause, and what can be prepared for it.
     func compare() async throws {
@@ -24,7 +28,8 @@ extension GuestSupervisor {
         }
         let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
         if let blockers = migration.blockers, !blockers.isEmpty {
-            throw Lifecycle.Failure("QEMU can't save this guest: \(blockers.joined(separator: "; "))")
+            let reasons = blockers.prefix(GuestSupervisor.shownBlockers).map(\.description).joined(separator: "; ")
+            throw Lifecycle.Failure("QEMU can't save this guest: \(reasons)")
         }
         try await current.prepareSave(to: inventory[Inventory.state])
     }
@@ -146,9 +151,11 @@ extension GuestSupervisor {
         guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
             return
         }
-        let pause = Int(clamping: resumed - stopped)
         (previous ?? current).stoppedAt = nil
-        ledger?.lastPause = pause
+        // Two clocks that two VM processes have set as they like.
+        let (pause, overflow) = resumed.subtractingReportingOverflow(stopped)
+        let isPlausible = !overflow && (0...GuestSupervisor.longestPause).contains(pause)
+        ledger?.lastPause = isPlausible ? Int(pause) : nil
     }
 
     func retirePrevious() async throws {
