@@ -47,6 +47,14 @@ test: check-format stage
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
 
+# What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
+test-sanitize:
+	packaging/install-dependencies build
+	for sanitizer in thread address; do \
+		swift test --sanitize=$$sanitizer --scratch-path .build/$$sanitizer --disable-xctest --no-parallel \
+			--skip SystemTests --skip HostileResourceTests || exit 1; \
+	done
+
 # What is found becomes a part of the corpus, which 'make test' replays.
 fuzz:
 	packaging/install-dependencies build

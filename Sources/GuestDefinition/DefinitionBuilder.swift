@@ -55,7 +55,8 @@ struct DefinitionBuilder {
         }
         let most = GuestHardware.ramBlockCounts.upperBound
         if found.count > most {
-            problems.add("this is RAM block \(most + 1), but QEMU takes at most \(most) NUMA nodes", at: found[most].place)
+            let message = "this is RAM block \(most + 1), but QEMU takes at most \(most) NUMA nodes"
+            problems.add(message, at: found[most].place)
         }
         var total: UInt64 = 0
         var blocks: [RAMBlock] = []

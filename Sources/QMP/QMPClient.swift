@@ -175,7 +175,8 @@ public actor QMPClient {
         var used = Duration.zero
         var start = 0
         while ended == nil, used < QMPClient.turn,
-            let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n")) {
+            let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n"))
+        {
             handle(Array(buffer[start..<end]))
             start = end + 1
             scanned = start
@@ -218,7 +219,8 @@ public actor QMPClient {
         isSynchronized = true
         entry.timer.cancel()
         if let error = header.error {
-            entry.continuation.resume(throwing: QMPError.refused(command: entry.command, description: error.desc.description))
+            let words = error.desc.description
+            entry.continuation.resume(throwing: QMPError.refused(command: entry.command, description: words))
         } else {
             entry.continuation.resume(returning: line)
         }

@@ -23,8 +23,7 @@ struct ProcessOutput: Sendable {
     var lastWords: String? {
         guard let bytes = try? file.read(at: 0, count: ProcessOutput.size) else { return nil }
         let lines = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n")
-        return lines.isEmpty
-            ? nil
-            : lines.suffix(3).map { ForeignText.printable($0, limit: ProcessOutput.longestLine) }.joined(separator: "; ")
+        let last = lines.suffix(3).map { ForeignText.printable($0, limit: ProcessOutput.longestLine) }
+        return last.isEmpty ? nil : last.joined(separator: "; ")
     }
 }

@@ -13,7 +13,10 @@ struct HostileResourceTests {
     private static let heavyLines: [(name: String, begin: String, piece: String, end: String)] = [
         ("arrays", #"{"id": "ID", "return": "#, "[", ""),
         ("closed arrays", #"{"id": "ID", "return": ["#, "[],", "[]]}"),
-        ("deep arrays", #"{"id": "ID", "return": ["#, String(repeating: "[", count: 300) + String(repeating: "]", count: 300) + ",", "[]]}"),
+        (
+            "deep arrays", #"{"id": "ID", "return": ["#,
+            String(repeating: "[", count: 300) + String(repeating: "]", count: 300) + ",", "[]]}"
+        ),
         ("objects", #"{"id": "ID", "return": ["#, #"{"name":""},"#, #"{"name":""}]}"#),
         ("open objects", #"{"id": "ID", "return": "#, #"{"a":"#, ""),
         ("numbers", #"{"id": "ID", "return": ["#, "0,", "0]}"),
@@ -60,9 +63,71 @@ struct HostileResourceTests {
         }
     }
 
+    enum Flood: CaseIterable {
+        case events, unknownReplies, beforeTheFirstReply, longEvents
+
+        var line: String {
+            switch self {
+            case .events: #"{"event": "A", "timestamp": {"seconds": 1, "microseconds": 2}}"#
+            case .unknownReplies: #"{"return": {}, "id": "x"}"#
+            case .beforeTheFirstReply: "x"
+            case .longEvents: #"{"event": "A", "data": [\#(String(repeating: "[],", count: 100_000))0]}"#
+            }
+        }
+    }
+
+    /// However much is sent, most of the loop's time is left for other things, and nothing piles up.
+    @Test(arguments: Flood.allCases)
+    func flood(_ flood: Flood) async throws {
+        let monitor = flood == .beforeTheFirstReply ? try FakeMonitor() : try await FakeMonitor.negotiated()
+        let client = monitor.client
+        let talk = Task {
+            if flood == .beforeTheFirstReply { return try await client.negotiate(deadline: FakeMonitor.deadline) }
+            try await client.execute(Stop(), deadline: FakeMonitor.deadline)
+        }
+        _ = try await monitor.command()
+        let line = Array("\(flood.line)\r\n".utf8)
+        let piece = (0..<max(1, 65_536 / line.count)).flatMap { _ in line }
+        let isSent = Task { while try await monitor.flood(piece) {} }
+
+        ResidentMemory.trim()
+        try Data("5".utf8).write(to: URL(filePath: "/proc/self/clear_refs"))
+        let before = try Self.kilobytes("VmHWM")
+        let other = OtherWork(loop: monitor.loop)
+        let (begin, used) = (ContinuousClock.now, await other.timeOfLoop())
+        // Turns of something else on the loop.
+        let turns = 12
+        var slowest = Duration.zero
+        for _ in 0..<turns {
+            let asked = ContinuousClock.now
+            _ = await other.timeOfLoop()
+            slowest = max(slowest, .now - asked)
+            try await Task.sleep(for: .milliseconds(30))
+        }
+        let share = (await other.timeOfLoop() - used) / (ContinuousClock.now - begin)
+        #expect(share < 0.4)
+        #expect(slowest < .seconds(1))
+        #expect(try Self.kilobytes("VmHWM") - before < Self.mostMemory >> 10)
+        #expect(monitor.disconnects.isEmpty)
+        monitor.close()
+        _ = try? await isSent.value
+        _ = try? await talk.value
+    }
+
     private static func kilobytes(_ field: String) throws -> Int {
         let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
         let line = status.split(separator: "\n").first { $0.hasPrefix("\(field):") }
         return try #require(line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
     }
+}
+
+/// What else runs on a loop.
+private actor OtherWork {
+    private nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    /// CPU time that the loop's thread has used.
+    func timeOfLoop() -> Duration { ThreadTime.now }
 }
