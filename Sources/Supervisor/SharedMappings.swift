@@ -23,13 +23,14 @@ enum SharedMappings {
     /// - Parameter maps: the text of a /proc/PID/maps.
     static func length(of file: FileIdentity, in maps: [UInt8]) -> UInt64 {
         // A process may map a file as often as it likes: no sum of that is what a guest has.
-        String(decoding: maps, as: UTF8.self).split(separator: "\n").reduce(0) { total, line in
-            let (sum, overflow) = total.addingReportingOverflow(length(of: file, inLine: line))
+        maps.split(separator: UInt8(ascii: "\n")).reduce(0) { total, line in
+            let text = String(decoding: line, as: UTF8.self)
+            let (sum, overflow) = total.addingReportingOverflow(length(of: file, inLine: text))
             return overflow ? .max : sum
         }
     }
 
-    private static func length(of file: FileIdentity, inLine line: Substring) -> UInt64 {
+    private static func length(of file: FileIdentity, inLine line: String) -> UInt64 {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
         guard fields.count > 4, fields[1].hasPrefix("rw"), fields[1].hasSuffix("s"), fields[4] == "\(file.inode)",
             device(fields[3]) == file.device
