@@ -2,20 +2,22 @@ import GuestDefinition
 
 /// A definition's main file and its drop-ins, which begin after lines that are "%%".
 enum DefinitionTarget {
-    static func check(_ input: [UInt8]) throws {
+    static func check(_ input: [UInt8]) throws -> Bool {
         let files = Files(input)
         let loader = DefinitionLoader(directories: ["/etc/perdure"], files: files)
+        let name = String(decoding: input, as: UTF8.self)
+        if let problem = GuestName.problem(with: name) { try requireShowable(problem) }
         do {
             let (definition, warnings) = try loader.load("demo")
             try check(warnings, files)
             try checkCommandLine(definition)
+            return true
         } catch let error as DefinitionError {
             try require(!error.diagnostics.isEmpty, "a definition is refused without a reason")
             try check(error.diagnostics, files)
             try require(!error.description.isEmpty, "the reasons have no text")
+            return false
         }
-        let name = String(decoding: input, as: UTF8.self)
-        if let problem = GuestName.problem(with: name) { try requireShowable(problem) }
     }
 
     /// Diagnostics lie in the text that they are about.

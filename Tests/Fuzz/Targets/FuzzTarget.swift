@@ -12,13 +12,15 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case process
 
     /// Throws a `Violation` where something does not hold. Blocks, for a few milliseconds at most unless the input is long.
-    public func check(_ input: [UInt8]) throws {
+    /// Returns whether the input was taken for good: a target that takes nothing would look at nothing.
+    @discardableResult
+    public func check(_ input: [UInt8]) throws -> Bool {
         switch self {
-        case .definition: try DefinitionTarget.check(input)
-        case .qmp: try QMPTarget.check(input)
-        case .varlink: try VarlinkTarget.check(input)
-        case .ledger: try LedgerTarget.check(input)
-        case .process: try ProcessTarget.check(input)
+        case .definition: return try DefinitionTarget.check(input)
+        case .qmp: return try QMPTarget.check(input)
+        case .varlink: return try VarlinkTarget.check(input)
+        case .ledger: return try LedgerTarget.check(input)
+        case .process: return try ProcessTarget.check(input)
         }
     }
 

@@ -7,7 +7,7 @@ import Linux
 /// A ledger's memory file. Behind a first byte "P" there are the payloads of both slots, with a NUL byte between them,
 /// which get headers with correct checksums; what begins otherwise is the file as it is.
 enum LedgerTarget {
-    static func check(_ input: [UInt8]) throws {
+    static func check(_ input: [UInt8]) throws -> Bool {
         let file = try MemoryFile.create("ledger", size: 2 * LedgerFile.slotSize, growth: .fixed)
         if input.first == UInt8(ascii: "P") {
             let payloads = input.dropFirst().split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
@@ -23,9 +23,10 @@ enum LedgerTarget {
         do {
             (ledgerFile, found) = try LedgerFile.open(file)
         } catch let problem as LedgerFile.Problem {
-            return try requireShowable("\(problem)")
+            try requireShowable("\(problem)")
+            return false
         } catch is DecodingError {
-            return
+            return false
         }
         try checkUse(of: found)
         // What is written is what is read.
@@ -34,10 +35,11 @@ enum LedgerTarget {
         do {
             try ledgerFile.write(next)
         } catch let error as SystemCallError where error.object == "ledger" {
-            return
+            return true
         }
         let (_, again) = try LedgerFile.open(file)
         try require(again == next, "a ledger reads as something else than was written")
+        return true
     }
 
     /// What a supervisor does with a ledger that it accepts.

@@ -5,7 +5,7 @@ import Linux
 /// What the kernel and a VM process say of the VM process. The first byte says what the rest is: "M" mappings, in which
 /// "@FILE@" is the file that is looked for; anything else is the process's output.
 enum ProcessTarget {
-    static func check(_ input: [UInt8]) throws {
+    static func check(_ input: [UInt8]) throws -> Bool {
         let text = Array(input.dropFirst())
         let output = try ProcessOutput()
         if input.first == UInt8(ascii: "M") {
@@ -15,9 +15,12 @@ enum ProcessTarget {
             let maps = text.replacing(Array("@FILE@".utf8), with: Array(name.utf8))
             let length = SharedMappings.length(of: file, in: maps)
             try require(length == 0 || text.contains(UInt8(ascii: "s")), "what is not shared counts as shared")
+            return length > 0
         } else {
             try output.file.write(Array(text.prefix(ProcessOutput.size)), at: 0)
-            if let words = output.lastWords { try requireShowable(words) }
+            guard let words = output.lastWords else { return false }
+            try requireShowable(words)
+            return true
         }
     }
 }

@@ -1,12 +1,11 @@
-import Dispatch
 import FoundationEssentials
 import Glibc
 import GuestDefinition
 import Lifecycle
 import Linux
-import QMP
 import Varlink
 
+@testable import QMP
 @testable import Supervisor
 
 /// What a VM process answers a supervisor that does with it what a handover does. Each command is answered with the next
@@ -15,30 +14,49 @@ import Varlink
 enum QMPTarget {
     private static let loop = EventLoop(label: "fuzz-qmp")
     private static let placeholder = Array("@ID@".utf8)
-    /// Milliseconds that the next command may take to come. A client that waits for a reply instead gets what there is.
-    private static let patience: Int32 = 5
+    /// Milliseconds that the next command may take to come. A client that waits for a reply instead gets what there is;
+    /// one that has it says more, however busy the machine is.
+    private static let patience: (unanswered: Int32, answered: Int32) = (2, 1_000)
     /// How often what was not asked for is sent.
     private static let mostUnasked = 3
 
-    static func check(_ input: [UInt8]) throws {
+    static func check(_ input: [UInt8]) throws -> Bool {
+        let outcome = try talk(input)
+        for text in outcome.texts + outcome.failures { try requireShowable(text) }
+        return outcome.failures.isEmpty
+    }
+
+    /// What a supervisor came to know, and which of its steps failed why.
+    struct Outcome: Sendable {
+        var texts: [String] = []
+        var failures: [String] = []
+    }
+
+    static func talk(_ input: [UInt8]) throws -> Outcome {
         let (ours, theirs) = try UnixSocket.pair()
         let supervisor = GuestSupervisor(guest: "web", loop: loop, loader: DefinitionLoader(directories: [])) { _ in }
-        DispatchQueue.global().async { answer(input, theirs) }
-        let messages = try onLoop { try await supervisor.doEverything(with: ours) }
-        for message in messages { try requireShowable(message) }
+        let supervision = Running { try await supervisor.doEverything(with: ours) }
+        // On this thread: one that blocks beside it in Dispatch's pool would leave the supervisor none to run on.
+        answer(input, theirs)
+        return try supervision.wait()
     }
 
     private static func answer(_ input: [UInt8], _ socket: Descriptor) {
         defer { _ = shutdown(socket.raw, Int32(SHUT_RDWR)) }
         var rest = input[...]
         var unasked = 0
+        // The first one comes as soon as the supervisor has begun.
+        var command = nextLine(socket, Running<Outcome>.deadlineMilliseconds)
         while true {
-            let command = nextLine(socket)
             if command == nil { unasked += 1 }
             if unasked > mostUnasked { return }
             let part = rest[..<nextReply(in: rest)]
             rest = rest[part.endIndex...]
-            guard send(part.replacing(placeholder, with: id(of: command ?? [])), socket), !rest.isEmpty else { return }
+            let asked = command.flatMap(Command.init)
+            let answer = part.replacing(placeholder, with: Array((asked?.id ?? "").utf8))
+            guard send(answer, socket), !rest.isEmpty else { return }
+            let isAnswered = asked?.isAnswered(by: answer) ?? false
+            command = nextLine(socket, isAnswered ? patience.answered : patience.unanswered)
         }
     }
 
@@ -51,20 +69,37 @@ enum QMPTarget {
         return before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? second.upperBound
     }
 
-    private static func nextLine(_ socket: Descriptor) -> [UInt8]? {
+    private static func nextLine(_ socket: Descriptor, _ milliseconds: Int32) -> [UInt8]? {
         var line: [UInt8] = []
         while line.last != UInt8(ascii: "\n") {
-            guard wait(socket, POLLIN), let received = try? UnixSocket.receive(from: socket) else { return nil }
+            guard wait(socket, POLLIN, milliseconds), let received = try? UnixSocket.receive(from: socket) else {
+                return nil
+            }
             if case .bytes(let bytes, _) = received { line += bytes }
             if case .endOfStream = received { return nil }
         }
         return line
     }
 
-    private static func id(of command: [UInt8]) -> [UInt8] {
-        struct Command: Decodable { let id: String }
-        let json = command.drop { $0 == 0xFF }
-        return ((try? JSONDecoder().decode(Command.self, from: Data(json)))?.id).map { Array($0.utf8) } ?? []
+    private struct Command: Decodable {
+        let id: String
+        let execute: String
+
+        init?(_ line: [UInt8]) {
+            let json = line.drop { $0 == 0xFF }
+            guard let command = try? JSONDecoder().decode(Command.self, from: Data(json)) else { return nil }
+            self = command
+        }
+
+        func isAnswered(by lines: ArraySlice<UInt8>) -> Bool {
+            let messages = lines.split(separator: UInt8(ascii: "\n")).map { line in
+                try? JSONDecoder().decode(Header.self, from: Data(line))
+            }
+            guard let reply = messages.first(where: { $0?.id == id && $0?.event == nil }) ?? nil else { return false }
+            // These are over with an event, unless they are refused.
+            return !execute.hasPrefix("migrate") || execute == "migrate-set-capabilities" || reply.error != nil
+                || messages.contains { $0?.event == "MIGRATION" } && lines.contains(Array("completed".utf8))
+        }
     }
 
     /// Whether all of it was taken.
@@ -77,7 +112,7 @@ enum QMPTarget {
         return true
     }
 
-    private static func wait(_ socket: Descriptor, _ event: Int32, _ milliseconds: Int32 = patience) -> Bool {
+    private static func wait(_ socket: Descriptor, _ event: Int32, _ milliseconds: Int32) -> Bool {
         var entry = pollfd(fd: socket.raw, events: Int16(event), revents: 0)
         return poll(&entry, 1, milliseconds) > 0
     }
@@ -94,7 +129,7 @@ extension GuestSupervisor {
     )
 
     /// Talks to a VM process as a handover does. Returns what there was to say.
-    fileprivate func doEverything(with monitor: Descriptor) async throws -> [String] {
+    fileprivate func doEverything(with monitor: Descriptor) async throws -> QMPTarget.Outcome {
         inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
         // This process, which does not end, plays the VM process.
         let handle = try ProcessHandle(pid: getpid())
@@ -119,20 +154,20 @@ extension GuestSupervisor {
             vm.exitWatch = nil
             current = nil
         }
-        var messages: [String] = []
+        var outcome = QMPTarget.Outcome()
         for step in FuzzStep.allCases {
             do {
-                messages += try await perform(step, with: vm)
+                outcome.texts += try await perform(step, with: vm)
             } catch {
-                messages.append("\(error)")
+                outcome.failures.append("\(step): \(error)")
             }
         }
         await vm.qmp.close()
         // What it has said is part of the status, and of the ledger that the next supervisor reads.
-        messages.append(status.summary)
+        outcome.texts.append(status.summary)
         try self.record { _ in }
         _ = try LedgerFile.open(file.file)
-        return messages
+        return outcome
     }
 
     /// What a handover does with VM processes, in an order that no single one sees.

@@ -12,15 +12,23 @@ struct FuzzTests {
         }
     }
 
+    /// Of each target's real inputs, those that all is well with. Where one is not taken, nothing that is made of it gets far.
+    private static let good: [FuzzTarget: Set<String>] = [
+        .definition: ["every-key", "minimal", "readme", "drop-ins", "numa"],
+        .qmp: ["handover"],
+        .varlink: ["status", "every-method", "service", "console"],
+        .ledger: ["running", "handover", "committed", "starting", "numa"],
+        .process: ["maps", "maps-twice", "output", "output-terminal"],
+    ]
+
     /// Real inputs, and those that once were found to do harm.
     @Test(arguments: FuzzTarget.allCases)
     func corpus(_ target: FuzzTarget) async throws {
         let corpus = try Corpus(of: target)
-        #expect(corpus.inputs.count > 1)
-        let violations = try await BlockingCalls.run {
-            corpus.inputs.compactMap { name, bytes in Self.violation(of: target, by: bytes).map { "\(name): \($0)" } }
+        let taken = try await BlockingCalls.run {
+            try corpus.inputs.filter { try target.check($0.bytes) }.map(\.name)
         }
-        #expect(violations == [])
+        #expect(Self.good[target]?.subtracting(taken) == [])
     }
 
     @Test(.timeLimit(.minutes(5)), arguments: FuzzTarget.allCases)
