@@ -153,6 +153,8 @@ extension GuestSupervisor {
             processes = [:]
             vm.exitWatch = nil
             current = nil
+            // Nobody is left who would say anything to the other side.
+            _ = shutdown(monitor.raw, Int32(SHUT_RDWR))
         }
         var outcome = QMPTarget.Outcome()
         for step in FuzzStep.allCases {
