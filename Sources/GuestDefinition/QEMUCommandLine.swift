@@ -26,6 +26,7 @@ public enum QEMUCommandLine {
     /// - Parameters:
     ///   - hardware: With machine type and CPU model already pinned to versioned names.
     ///   - descriptors: Must hold a memfd for each RAM block of `hardware`.
+    ///   - remedies: What makes this QEMU take the guest's state.
     ///   - incoming: Whether the VM process waits for device state instead of booting.
     public static func arguments(
         guest name: String,
@@ -33,6 +34,7 @@ public enum QEMUCommandLine {
         hardware: GuestHardware,
         descriptors: VMProcessDescriptors,
         version: QEMUVersion,
+        remedies: [KnownIncompatibility.Remedy] = [],
         incoming: Bool
     ) -> [String] {
         var arguments = ["-name", "guest=\(name),process=qemu-\(name)"]
@@ -47,7 +49,9 @@ public enum QEMUCommandLine {
         arguments += memory(of: hardware, descriptors.ram)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
-        for (position, disk) in hardware.disks.enumerated() { arguments += self.disk(disk, position: position) }
+        for (position, disk) in hardware.disks.enumerated() {
+            arguments += self.disk(disk, position: position, remedies)
+        }
         arguments += boot(hardware.kernel)
         if incoming { arguments += ["-incoming", "defer"] }
         return arguments
@@ -125,7 +129,11 @@ public enum QEMUCommandLine {
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
     }
 
-    private static func disk(_ disk: Disk, position: Int) -> [String] {
+    private static func disk(
+        _ disk: Disk,
+        position: Int,
+        _ remedies: [KnownIncompatibility.Remedy]
+    ) -> [String] {
         let discard = disk.discard ? "unmap" : "ignore"
         let file = FileNode(
             nodeName: "file.\(disk.id)",
@@ -141,10 +149,15 @@ public enum QEMUCommandLine {
             readOnly: disk.readOnly
         )
         let serial = disk.serial.map { ",serial=\($0)" } ?? ""
+        let remedied = remedies.map { remedy in
+            switch remedy {
+            case .diskQueueSize(let entries): ",queue-size=\(entries)"
+            }
+        }.joined()
         let slot = String(diskSlots.lowerBound + position, radix: 16)
         return [
             "-blockdev", json(file), "-blockdev", json(format),
-            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)",
+            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)\(remedied)",
         ]
     }
 

@@ -10,6 +10,7 @@ struct QEMUCommandLineTests {
         var hardware: GuestHardware
         var descriptors: VMProcessDescriptors
         var version = QEMUVersion(major: 7, minor: 2, micro: 22)
+        var remedies: [KnownIncompatibility.Remedy] = []
         var incoming = false
         var testDescription: String { name }
     }
@@ -76,6 +77,14 @@ struct QEMUCommandLineTests {
             descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, consoleLog: 12),
             version: QEMUVersion(major: 11, minor: 1)
         ),
+        Example(
+            name: "qemu-11.1-long-queues",
+            hardware: twoDisks,
+            descriptors: all,
+            version: QEMUVersion(major: 11, minor: 1, micro: 3),
+            remedies: [.diskQueueSize(1024)],
+            incoming: true
+        ),
     ]
 
     @Test(arguments: cases)
@@ -86,6 +95,7 @@ struct QEMUCommandLineTests {
             hardware: example.hardware,
             descriptors: example.descriptors,
             version: example.version,
+            remedies: example.remedies,
             incoming: example.incoming
         )
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(example.name).args")
