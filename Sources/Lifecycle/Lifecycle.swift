@@ -26,6 +26,8 @@ public struct Lifecycle: Hashable, Sendable {
             case definition
             /// It can't be known whether the step took effect.
             case outcomeUnknown
+            /// An earlier attempt has shown that it can't be done; this time nothing was tried.
+            case known
         }
 
         public init(_ reason: String, kind: Kind = .refused) {
@@ -56,6 +58,8 @@ public struct Lifecycle: Hashable, Sendable {
         case began(Operation)
         case finished(Operation)
         case undone(Operation, at: Step, reason: String)
+        /// It has failed before, and was not tried again.
+        case declined(Operation, reason: String)
         case wentOn(Operation, at: Step, reason: String)
         case adopted
         case stillSaved
@@ -89,6 +93,9 @@ public struct Lifecycle: Hashable, Sendable {
         var ticket: Ticket?
         /// Set while the operation is being undone.
         public var undoing: Cause?
+
+        /// A person has asked for it and waits for the answer.
+        public var isRequested: Bool { ticket != nil }
 
         public struct Cause: Hashable, Sendable {
             var step: Step
@@ -244,9 +251,12 @@ public struct Lifecycle: Hashable, Sendable {
 
     private mutating func finishUndoing(_ run: Run) -> [Effect] {
         guard let cause = run.undoing else { return [] }
-        let report: [Effect] =
-            [.report(.undone(run.operation, at: cause.step, reason: cause.failure.reason))]
-            + replyFailed(run, cause.failure)
+        let reason = cause.failure.reason
+        let outcome: Report =
+            run.operation == .handover && cause.failure.kind == .known
+            ? .declined(run.operation, reason: reason)
+            : .undone(run.operation, at: cause.step, reason: reason)
+        let report: [Effect] = [.report(outcome)] + replyFailed(run, cause.failure)
         switch run.operation {
         case .start: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))

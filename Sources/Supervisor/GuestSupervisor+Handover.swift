@@ -79,8 +79,10 @@ extension GuestSupervisor {
         do {
             try await vm.load(from: inventory[Inventory.state], deadline: timeouts.load)
         } catch {
+            let reason = await explain(error, vm)
+            let refusal = rememberRefusal(error, by: vm, reason)
             throw Lifecycle.Failure(
-                "QEMU \(vm.record.version) does not take the guest's state: \(await explain(error, vm))"
+                refusal?.sentence ?? "QEMU \(vm.record.version) does not take the guest's state: \(reason)"
             )
         }
     }
@@ -92,7 +94,8 @@ extension GuestSupervisor {
         try record {
             $0.phase = phase
             guard let new else { return }
-            $0.current = new.record
+            $0.setCurrent(new.record)
+            $0.forgetRefusals(by: new.record)
             $0.other = old?.record
         }
         if let new { (previous, current, next) = (old, new, nil) }
@@ -112,7 +115,7 @@ extension GuestSupervisor {
             // A start: the VM process has run nothing yet.
             try record {
                 $0.phase = .running
-                $0.current = first.record
+                $0.setCurrent(first.record)
                 $0.other = nil
             }
             (current, next) = (first, nil)

@@ -42,6 +42,15 @@ extension GuestSupervisor {
                 .stepWentOn,
                 ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
             )
+        case .declined(_, let reason):
+            handoverProblem = reason
+            log(
+                "Guest '\(name)' runs on in \(currentTitle) and was not handed over: \(reason). It is tried again "
+                    + "when another QEMU is installed there, and at once by 'perdure upgrade \(name)'",
+                .notice,
+                .handoverDeclined,
+                ["PERDURE_REASON": reason]
+            )
         case .adopted: log("Guest '\(name)' runs on in \(currentTitle), now under this supervisor", .notice, .adopted)
         case .stillSaved:
             log("Guest '\(name)' is saved; 'perdure exec' and 'perdure load' continue it", .notice, .stillSaved)

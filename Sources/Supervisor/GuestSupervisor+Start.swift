@@ -43,6 +43,7 @@ extension GuestSupervisor {
         guard let facts, let ledger else { return }
         // Refused before the guest is paused: no load could succeed.
         _ = try facts.pinnedMachine(ledger.hardware.machine)
+        try checkRefusals()
     }
 
     func createMemory() async throws {
@@ -110,6 +111,7 @@ extension GuestSupervisor {
                 hardware: hardware,
                 descriptors: descriptors,
                 version: facts.version,
+                remedies: ledger.remedies(for: facts.version).map(\.remedy),
                 incoming: ledger.current != nil || ledger.savedBytes != nil
             ),
             environment: QEMUProbe.environment,

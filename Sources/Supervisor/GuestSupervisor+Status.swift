@@ -13,6 +13,7 @@ extension GuestSupervisor {
             qemu: current?.record.qemu,
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
+            refusal: ledger?.lastRefusal?.sentence,
             consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0
         )
     }

@@ -28,6 +28,10 @@ struct Ledger: Codable, Equatable, Sendable {
     var isRestart = false
     /// Microseconds that the guest was paused by the last handover.
     var lastPause: Int?
+    /// What the QEMUs that the guest has run in may have left in its state, see `KnownIncompatibility`.
+    var leftovers: [String]?
+    /// QEMUs that did not take the guest's state, the newest last.
+    var refusals: [RefusedLoad]?
 }
 
 /// Which process a VM process is, and what it runs.

@@ -7,6 +7,7 @@ enum MessageID: String, CaseIterable {
     case handoverBegan = "171b81e13e394f54a9cab506e608163e"
     case handoverDone = "ab1ebcf047ef457183cc2afa5ccf1e2d"
     case handoverUndone = "25edfadd5b104534a2e24152122f149f"
+    case handoverDeclined = "93239baae80943c79afac0c779619b81"
     case saved = "af3954be5b414200aec5a537a1e4c30d"
     case executed = "cea99b53465e471ebdb4a61585f02f9c"
     case loaded = "c77461d4d53d48e5a7c9a3dd6646a5ca"

@@ -45,6 +45,8 @@ public enum GuestInterface {
         public var qemuVersion: String?
         /// Microseconds that the guest was paused by the last handover.
         public var lastPauseUsec: Int?
+        /// That a QEMU does not take the guest's state from the one that it runs in: a sentence for people.
+        public var refusal: String?
         /// Bytes that the serial console has put out since the guest started.
         public var consoleBytes: Int
 
@@ -57,6 +59,7 @@ public enum GuestInterface {
             qemu: String?,
             qemuVersion: String?,
             lastPauseUsec: Int?,
+            refusal: String?,
             consoleBytes: Int
         ) {
             self.guest = guest
@@ -67,6 +70,7 @@ public enum GuestInterface {
             self.qemu = qemu
             self.qemuVersion = qemuVersion
             self.lastPauseUsec = lastPauseUsec
+            self.refusal = refusal
             self.consoleBytes = consoleBytes
         }
     }
@@ -89,6 +93,8 @@ public enum GuestInterface {
           qemuVersion: ?string,
           # How long the last handover paused the guest, in microseconds
           lastPauseUsec: ?int,
+          # That a QEMU does not take the guest's state from the one that it runs in; a sentence for people
+          refusal: ?string,
           # Bytes that the serial console has put out since the guest started
           consoleBytes: int
         )

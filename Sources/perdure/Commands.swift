@@ -58,7 +58,12 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let status = try GuestClient(guest.name).call(.getStatus)
-        guard json else { return print("\(guest.name): \(status.summary)") }
+        guard json else {
+            print("\(guest.name): \(status.summary)")
+            // The summary has it after an attempt; it is true for longer.
+            if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
+            return
+        }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         print(String(decoding: try encoder.encode(status), as: UTF8.self))

@@ -127,6 +127,18 @@ struct SequenceTests {
         #expect(script.lifecycle.state == .standing(.running))
     }
 
+    /// What is known to fail is not reported as if it had been tried.
+    @Test func restartDeclinesToHandOver() {
+        var script = Script()
+        script.send(.recovered(.adopt, isRestart: true))
+        script.run(until: .probeQEMU)
+        _ = script.take()
+        script.fail(at: .probeQEMU, kind: .known)
+        script.run()
+        #expect(script.log == ["end-next-vm-process", "report declined handover", "ready"])
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
     @Test func saveExecLoad() {
         var script = Script.recovered(.adopt)
         script.send(.requested(.save, 1))
@@ -344,6 +356,7 @@ extension Lifecycle.Report {
         case .began(let operation): "began \(operation)"
         case .finished(let operation): "finished \(operation)"
         case .undone(let operation, _, _): "undone \(operation)"
+        case .declined(let operation, _): "declined \(operation)"
         case .wentOn(let operation, _, _): "wentOn \(operation)"
         case .adopted: "adopted"
         case .stillSaved: "stillSaved"

@@ -19,6 +19,21 @@ enum QEMUWrapper: String, CaseIterable {
     /// Does all that QEMU does.
     case works
 
+    /// A script that runs what another one does, without a part of its arguments.
+    static func dropping(_ part: String, from script: String) -> String {
+        let command = script.replacing("#!/bin/sh\n", with: "")
+        return #"""
+            #!/bin/sh
+            i=$#
+            while [ $i -gt 0 ]; do
+                set -- "$@" "${1%\#(part)}"
+                shift
+                i=$((i - 1))
+            done
+            \#(command)
+            """#
+    }
+
     private var script: String {
         let run = #"exec /usr/bin/qemu-system-x86_64 "$@""#
         func asVMProcess(_ command: String) -> String {

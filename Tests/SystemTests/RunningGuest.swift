@@ -12,6 +12,7 @@ struct GuestStatus: Decodable, Sendable {
     let qemu: String?
     let qemuVersion: String?
     let lastPauseUsec: Int?
+    let refusal: String?
     let consoleBytes: Int
 }
 

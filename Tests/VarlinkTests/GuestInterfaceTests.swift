@@ -41,6 +41,7 @@ struct GuestInterfaceTests {
             qemu: "/q",
             qemuVersion: "7.2",
             lastPauseUsec: 3,
+            refusal: "r",
             consoleBytes: 4
         )
         var stored: [String: String] = [:]
