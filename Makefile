@@ -9,7 +9,7 @@ SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 
-.PHONY: all build install check-format stage demo test bench clean
+.PHONY: all build install check-format staged trees stage demo test bench clean
 
 all: build
 
@@ -24,14 +24,25 @@ install:
 	install -d -m 0755 $(DESTDIR)/etc/perdure
 
 # A tree as the package installs it, and a guest to run.
-stage:
+staged:
 	packaging/install-dependencies test
 	$(MAKE) build
 	rm -rf $(STAGE)
 	$(MAKE) install DESTDIR=$(STAGE)
 	Tests/Guest/build-initramfs $(CACHE)
 
-demo: stage
+# Other Debian releases, with their systemd and QEMU. Where the archive can't be reached (75), the tests that need them
+# are skipped, and say so.
+trees:
+	packaging/install-dependencies test
+	Tests/System/make-tree trixie $(CACHE)/trees/trixie || [ $$? -eq 75 ]
+	Tests/System/make-tree sid $(CACHE)/trees/sid || [ $$? -eq 75 ]
+	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
+
+# Everything that the system tests need.
+stage: staged trees
+
+demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)
 
 check-format:
@@ -43,7 +54,7 @@ test: check-format stage
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
 
-bench: stage
+bench: staged
 	swift build --product perdure-bench $(SWIFT_FLAGS)
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) .build/release/perdure-bench $(BENCH_FLAGS)
 

@@ -28,6 +28,14 @@ struct RefusedLoad: Codable, Equatable, Sendable {
         self.reason = String(reason.prefix(RefusedLoad.longestReason))
     }
 
+    /// Whether a load has failed by QEMU's own judgement: whatever else goes wrong may go well the next time.
+    /// - Parameter survivesFailure: false for a QEMU before 9.1, which exits when a load fails.
+    static func isRefusal(_ error: any Error, end: ProcessHandle.End?, survivesFailure: Bool) -> Bool {
+        if error is MigrationFailed { return true }
+        if case .exited = end { return !survivesFailure }
+        return false
+    }
+
     func isFrom(_ old: VMProcessRecord) -> Bool { oldVersion == old.version && oldPackage == old.package }
 
     /// Everything but QEMU's words, which may hold numbers that differ each time.
@@ -45,18 +53,21 @@ struct RefusedLoad: Codable, Equatable, Sendable {
 }
 
 extension Ledger {
+    /// A ledger of an earlier version of this program does not name them.
+    private var knownLeftovers: [String] {
+        leftovers ?? current.map { KnownIncompatibility.left(by: $0.version) } ?? []
+    }
+
     /// Makes a VM process the guest's.
     mutating func setCurrent(_ record: VMProcessRecord) {
+        let known = knownLeftovers
         current = record
-        let known = leftovers ?? []
         leftovers = known + KnownIncompatibility.left(by: record.version).filter { !known.contains($0) }
     }
 
     /// What a QEMU needs to take the guest's state.
     func remedies(for version: QEMUVersion) -> [KnownIncompatibility] {
-        // A ledger of an earlier version of this program does not have them.
-        let known = leftovers ?? current.map { KnownIncompatibility.left(by: $0.version) } ?? []
-        return KnownIncompatibility.remedies(for: known, in: version)
+        KnownIncompatibility.remedies(for: knownLeftovers, in: version)
     }
 
     mutating func remember(_ refusal: RefusedLoad) {
@@ -78,12 +89,11 @@ extension Ledger {
 }
 
 extension GuestSupervisor {
-    /// Only a load's own failure is remembered: whatever else goes wrong may go well the next time. A QEMU that can't be
-    /// told to stay alive (before 9.1) exits when a load fails.
     func rememberRefusal(_ error: any Error, by vm: VMProcess, _ reason: String) -> RefusedLoad? {
-        var isRefusal = error is MigrationFailed
-        if case .exited = vm.end, vm.facts?.hasExitOnError == false { isRefusal = true }
-        guard isRefusal, vm === next, let current, let refusal = refusal(of: current.record, reason) else { return nil }
+        let survivesFailure = vm.facts?.hasExitOnError ?? true
+        guard RefusedLoad.isRefusal(error, end: vm.end, survivesFailure: survivesFailure), vm === next, let current,
+            let refusal = refusal(of: current.record, reason)
+        else { return nil }
         // Where it can't be written down, the next restart only tries again.
         try? record { $0.remember(refusal) }
         return refusal

@@ -2,6 +2,7 @@ import Foundation
 import GuestDefinition
 import Lifecycle
 import Linux
+import QMP
 import Testing
 
 @testable import Supervisor
@@ -60,6 +61,23 @@ struct RefusedLoadTests {
         )
         if let current { ledger.setCurrent(current) }
         return ledger
+    }
+
+    @Test func onlyQEMUsOwnJudgementIsARefusal() {
+        let timedOut = QMPError.timedOut(command: "migrate-incoming", after: .seconds(5))
+        let gone = QMPError.disconnected(command: "migrate-incoming", reason: "end of stream")
+        func isRefusal(_ error: any Error, _ end: ProcessHandle.End? = nil, old: Bool = false) -> Bool {
+            RefusedLoad.isRefusal(error, end: end, survivesFailure: !old)
+        }
+        #expect(isRefusal(MigrationFailed(description: "VQ 0")))
+        #expect(isRefusal(gone, .exited(code: 1), old: true))
+        #expect(!isRefusal(gone, .exited(code: 1)))
+        #expect(!isRefusal(gone, .killed(signal: 9), old: true))
+        for old in [false, true] {
+            #expect(!isRefusal(timedOut, old: old))
+            #expect(!isRefusal(QMPError.refused(command: "migrate-incoming", description: "no"), old: old))
+            #expect(!isRefusal(Lifecycle.Failure("'vmstate' is not in the descriptor store"), old: old))
+        }
     }
 
     @Test func anyDifferenceIsAnotherAttempt() throws {
@@ -124,6 +142,8 @@ struct RefusedLoadTests {
         ledger.leftovers = nil
         #expect(ledger.remedies(for: new).isEmpty)
         ledger.current = Self.old
+        #expect(ledger.remedies(for: new).count == 1)
+        ledger.setCurrent(Self.record(new))
         #expect(ledger.remedies(for: new).count == 1)
     }
 }

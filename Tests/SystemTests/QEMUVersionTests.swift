@@ -56,6 +56,30 @@ extension SystemTests {
             }
         }
 
+        /// A reboot is where a guest takes over what another QEMU than its first makes of its devices.
+        @Test func guestRebootsInEachQEMU() async throws {
+            try await withBootedSystem { system in
+                let middle = try await install(.trixie, on: system)
+                let new = try await install(.sid, on: system)
+                let plan = GuestPlan(options: ["tick_ms=100", "reboot_after=30"])
+                let guest = try await RunningGuest(plan, on: system)
+                for qemu in [middle, new, new, GuestPlan.realQEMU] {
+                    let generation = try await guest.status().generation
+                    try await guest.perdure("upgrade", "--qemu", qemu)
+                    try guest.console.update()
+                    let boots = GuestConsole(Array(guest.console.bytes)).boots.count
+                    try await guest.console.wait(for: "perdure-guest ready ", count: boots + 1, deadline: .seconds(180))
+                    let status = try await guest.status()
+                    #expect(status.generation == generation + 1)
+                    try await guest.expectNothingLeft(beside: status)
+                }
+                let console = GuestConsole(Array(guest.console.bytes))
+                #expect(console.problems.map(\.description) == [])
+                #expect(console.boots.dropLast().allSatisfy { $0.ending == .reboot })
+                try await expectOrderlyEnd(of: guest)
+            }
+        }
+
         /// The guest is paused for an attempt once, and then only where a person asks for it.
         private func expectRefusalIsRemembered(_ guest: RunningGuest, _ pid: Int32?) async throws {
             for attempt in 1...2 {
