@@ -35,7 +35,7 @@ staged:
 # are skipped, and say so.
 trees:
 	packaging/install-dependencies test
-	Tests/System/make-tree trixie $(CACHE)/trees/trixie || [ $$? -eq 75 ]
+	Tests/System/make-tree trixie $(CACHE)/trees/trixie sid || [ $$? -eq 75 ]
 	Tests/System/make-tree sid $(CACHE)/trees/sid || [ $$? -eq 75 ]
 	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
 

@@ -95,7 +95,7 @@ extension GuestSupervisor {
             $0.phase = phase
             guard let new else { return }
             $0.setCurrent(new.record)
-            $0.forgetRefusals(by: new.record)
+            if phase == .committed { $0.forgetRefusals(by: new.record) }
             $0.other = old?.record
         }
         if let new { (previous, current, next) = (old, new, nil) }

@@ -2,9 +2,9 @@ import Foundation
 
 /// A tree of another Debian release that `System/make-tree` has made, to be booted or to take its QEMU from.
 package enum DebianTree: String, CaseIterable, Sendable {
-    /// systemd 252, and in `/var/cache/upgrade` the packages that replace it by that of `trixie`.
+    /// systemd 252, QEMU 7.2, and in `/var/cache/upgrade` the packages that upgrade systemd to that of `trixie`.
     case bookworm
-    /// systemd 257, QEMU 10.0.
+    /// systemd 257, QEMU 10.0, and likewise the packages of `sid`.
     case trixie
     /// systemd 262, QEMU 11.1.
     case sid

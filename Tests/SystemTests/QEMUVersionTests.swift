@@ -61,7 +61,7 @@ extension SystemTests {
             try await withBootedSystem { system in
                 let middle = try await install(.trixie, on: system)
                 let new = try await install(.sid, on: system)
-                let plan = GuestPlan(options: ["tick_ms=100", "reboot_after=30"])
+                let plan = GuestPlan(testedMiB: 8, options: ["tick_ms=100", "reboot_after=20"])
                 let guest = try await RunningGuest(plan, on: system)
                 for qemu in [middle, new, new, GuestPlan.realQEMU] {
                     let generation = try await guest.status().generation
@@ -82,30 +82,42 @@ extension SystemTests {
 
         /// The guest is paused for an attempt once, and then only where a person asks for it.
         private func expectRefusalIsRemembered(_ guest: RunningGuest, _ pid: Int32?) async throws {
-            for attempt in 1...2 {
-                let upgrade = try await guest.perdure("upgrade", check: false)
-                #expect(upgrade.status == 75)
-                #expect(upgrade.stderr.contains(Self.refusal))
-                try await guest.expectGuestIntact(pid: pid)
-                let undone = try await guest.journal(.handoverUndone).filter { $0["PERDURE_STEP"] == "load-state" }
-                #expect(undone.count == attempt)
-                #expect(undone.last?["PERDURE_REASON"]?.contains(Self.refusal) == true)
+            try await guest.systemctl("restart")
+            try await expectRefused(guest, pid, attempts: 1, declined: 0)
+            try await guest.systemctl("restart")
+            try await expectRefused(guest, pid, attempts: 1, declined: 1)
+            let upgrade = try await guest.perdure("upgrade", check: false)
+            #expect(upgrade.status == 75)
+            #expect(upgrade.stderr.contains(Self.refusal))
+            try await expectRefused(guest, pid, attempts: 2, declined: 1)
+            try await guest.systemctl("restart")
+            try await expectRefused(guest, pid, attempts: 2, declined: 2)
+            let notice = try await guest.journal(.handoverDeclined).last
+            #expect(notice?["PERDURE_REASON"]?.contains(Self.refusal) == true)
+            #expect(notice?["MESSAGE"]?.contains("'perdure upgrade web'") == true)
+            #expect(notice?["PRIORITY"] == "5")
 
-                try await guest.systemctl("restart")
-                try await guest.expectGuestIntact(pid: pid)
-                let declined = try await guest.journal(.handoverDeclined)
-                #expect(declined.count == attempt)
-                #expect(declined.last?["PERDURE_REASON"]?.contains(Self.refusal) == true)
-                #expect(declined.last?["MESSAGE"]?.contains("'perdure upgrade web'") == true)
-                #expect(declined.last?["PRIORITY"] == "5")
-                #expect(try await guest.system.property(guest.unit, "StatusText").contains(Self.refusal))
-            }
             // It is known for as long as the guest runs, whoever its supervisor is.
             try await guest.killSupervisor()
             #expect(try await guest.expectGuestIntact(pid: pid).refusal?.contains(Self.refusal) == true)
             let shown = try await guest.perdure("status").stdout
             #expect(shown.components(separatedBy: Self.refusal).count == 2, "once, in '\(shown)'")
-            #expect(try await guest.journal(.handoverUndone).count == 3)
+        }
+
+        private func expectRefused(
+            _ guest: RunningGuest,
+            _ pid: Int32?,
+            attempts: Int,
+            declined: Int,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) async throws {
+            try await guest.expectGuestIntact(pid: pid, sourceLocation: sourceLocation)
+            let undone = try await guest.journal(.handoverUndone).filter { $0["PERDURE_STEP"] == "load-state" }
+            #expect(undone.count == attempts, sourceLocation: sourceLocation)
+            #expect(undone.last?["PERDURE_REASON"]?.contains(Self.refusal) == true, sourceLocation: sourceLocation)
+            #expect(try await guest.journal(.handoverDeclined).count == declined, sourceLocation: sourceLocation)
+            let text = try await guest.system.property(guest.unit, "StatusText")
+            #expect(text.contains(Self.refusal), sourceLocation: sourceLocation)
         }
 
         private func expectNewQEMUIsTried(_ guest: RunningGuest, _ path: String) async throws {

@@ -54,9 +54,10 @@ extension SystemTests {
         }
 
         /// Debian's own way from one release's systemd to the next one's, by apt, C library and all.
-        @Test(.needs(.bookworm)) func guestOutlivesTheUpgradeOfSystemd() async throws {
-            try await withBootedSystem(over: .bookworm) { system in
-                #expect(try await version(of: system) == "252")
+        @Test(.needs(.bookworm, .trixie), arguments: [(DebianTree.bookworm, "252", "257"), (.trixie, "257", "262")])
+        func guestOutlivesTheUpgradeOfSystemd(tree: DebianTree, old: String, new: String) async throws {
+            try await withBootedSystem(over: tree) { system in
+                #expect(try await version(of: system) == old)
                 let guest = try await RunningGuest(GuestPlan(options: ["tick_ms=100"]), on: system)
                 let pid = try await guest.expectGuestIntact().pid
                 let supervisor = try await guest.mainPID()
@@ -72,9 +73,9 @@ extension SystemTests {
                 try guest.console.update()
                 // Ten a second, if the machine has nothing else to do.
                 #expect(guest.console.lastTick - ticks > UInt64(seconds))
-                #expect(try await version(of: system) == "257")
+                #expect(try await version(of: system) == new)
                 let manager = try await system.run(["systemctl", "show", "--property=Version", "--value"]).stdout
-                #expect(manager.hasPrefix("257"))
+                #expect(manager.hasPrefix(new))
                 #expect(try await guest.mainPID() == supervisor)
                 try await guest.expectGuestIntact(pid: pid)
 
