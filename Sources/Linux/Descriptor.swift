@@ -32,6 +32,11 @@ public final class Descriptor: Sendable {
         return FileIdentity(status)
     }
 
+    /// Nobody else may open the file, as through /proc/PID/fd.
+    public func restrictToOwner() throws(SystemCallError) {
+        try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o700) }
+    }
+
     /// Bytes.
     public func size() throws(SystemCallError) -> UInt64 {
         var status = stat()
@@ -79,11 +84,17 @@ public struct FileIdentity: Hashable, Sendable, Codable {
     public let inode: UInt64
     /// Nanoseconds since the epoch. Inode numbers are used again after a file has been replaced.
     public let modified: Int64
+    /// User ID.
+    public let owner: UInt32
+
+    /// Whether it is the same file, which may have been written to in between.
+    public func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 
     init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         modified = Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+        owner = status.st_uid
     }
 
     public static func of(path: String) throws(SystemCallError) -> FileIdentity {

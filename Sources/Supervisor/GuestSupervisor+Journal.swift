@@ -8,6 +8,9 @@ enum Notice {
     case definitionWarning(String)
     case changesWait([String])
     case storeIncomplete(String)
+    case storeComplete
+    case fetched([String], from: String)
+    case notFetched(String)
     case vmProcessSilent(String)
 }
 
@@ -25,6 +28,17 @@ extension GuestSupervisor {
             )
         case .storeIncomplete(let reason):
             log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
+        case .storeComplete:
+            log("systemd keeps everything of guest '\(name)' again: it would survive its supervisor", .notice, .storeComplete)
+        case .fetched(let names, let source):
+            log(
+                "Descriptors of guest '\(name)' that systemd had lost were fetched back from \(source): "
+                    + names.joined(separator: ", "),
+                .notice,
+                .fetched
+            )
+        case .notFetched(let reason):
+            log("What systemd has lost of guest '\(name)' can't be fetched back: \(reason)", .error)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
         }

@@ -11,11 +11,19 @@ extension GuestSupervisor {
     func recover() async -> (Recovery.Decision, isRestart: Bool) {
         var evidence = Recovery.Evidence()
         do {
-            for entry in try DescriptorStore.receive() { inventory[entry.name] = entry.descriptor }
+            for entry in try DescriptorStore.receive() {
+                if let first = inventory[entry.name],
+                    try !first.identity().isSameFile(as: entry.descriptor.identity())
+                {
+                    return (.unclear(reason: "the descriptor store holds two of '\(entry.name)'"), false)
+                }
+                inventory[entry.name] = entry.descriptor
+            }
         } catch {
             return (.unclear(reason: "the descriptor store can't be read: \(error)"), false)
         }
         evidence.hasOtherDescriptors = inventory.names.contains { $0 != Inventory.ledger }
+        await fetchLedger()
         if let file = inventory[Inventory.ledger] {
             do {
                 let (ledgerFile, ledger) = try LedgerFile.open(file)
@@ -26,6 +34,7 @@ extension GuestSupervisor {
             }
         }
         if let ledger {
+            fetchLost(ledger)
             evidence.ramProblems = ramProblems(ledger)
             evidence.hasCompleteState =
                 ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())

@@ -88,7 +88,10 @@ extension GuestSupervisor {
             try? await unstoreEnds(of: generation)
             throw error
         }
-        var inherited = [theirMonitor]
+        // It uses the first only. The others it keeps, for a supervisor that finds them lost.
+        var inherited = [theirMonitor, ourMonitor]
+        if let ledgerFile { inherited.append(try ledgerFile.readOnly()) }
+        if let state = inventory[Inventory.state] { inherited.append(state) }
         if let log = inventory[Inventory.consoleLog] { inherited.append(log) }
         var ram: [String: Int32] = [:]
         for block in hardware.ram {
@@ -123,7 +126,8 @@ extension GuestSupervisor {
             qemu: facts.path,
             version: facts.version,
             package: facts.package,
-            hasFileMigration: facts.hasFileMigration
+            hasFileMigration: facts.hasFileMigration,
+            monitor: ourMonitor.raw
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
         next = vm

@@ -42,6 +42,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var package: String
     /// Whether it saves to and loads from files by name, see `QEMUFacts`.
     var hasFileMigration: Bool
+    /// The number under which the process has the supervisor's end of its monitor open; nil where it has not.
+    var monitor: Int32?
 }
 
 /// The ledger's memory file: two slots that are written in turn, so that one is whole at any instant.
@@ -70,7 +72,11 @@ struct LedgerFile: Sendable {
     /// A new, empty ledger.
     init() throws {
         file = try MemoryFile.create("ledger", size: 2 * LedgerFile.slotSize, growth: .fixed)
+        try file.restrictToOwner()
     }
+
+    /// For a VM process to keep: it can't write to it, unless it runs as the supervisor's user.
+    func readOnly() throws -> Descriptor { try file.reopened(O_RDONLY) }
 
     /// Opens a ledger that another supervisor has written, and reads what it says.
     static func open(_ file: Descriptor) throws -> (LedgerFile, Ledger) {

@@ -19,6 +19,8 @@ off_t clinux_seek_data(int fd, off_t offset);
 // pidfd.c
 int clinux_pidfd_open(pid_t pid);
 int clinux_pidfd_send_signal(int pidfd, int signal);
+// A duplicate of another process's descriptor, close-on-exec.
+int clinux_pidfd_getfd(int pidfd, int number);
 // Waits for a child's end. *status as in waitpid(2). ECHILD where it is not our child.
 int clinux_pidfd_reap(int pidfd, int *status);
 int clinux_status_exited(int status);
