@@ -16,7 +16,9 @@ extension ProcessHandle {
         var read = 0
         while read < ProcessHandle.mostDescriptors, let entry = readdir(directory) {
             read += 1
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             guard let number = Int32(name), let file = memoryFileName(link: "\(path)/\(name)") else { continue }
             found[file, default: []].append(number)
         }
@@ -40,7 +42,9 @@ extension ProcessHandle {
         guard length > 0 else { return nil }
         let text = String(decoding: target.prefix(length), as: UTF8.self)
         let (prefix, suffix) = ("/memfd:", " (deleted)")
-        guard text.hasPrefix(prefix), text.hasSuffix(suffix), text.count > prefix.count + suffix.count else { return nil }
+        guard text.hasPrefix(prefix), text.hasSuffix(suffix), text.count > prefix.count + suffix.count else {
+            return nil
+        }
         return String(text.dropFirst(prefix.count).dropLast(suffix.count))
     }
 }

@@ -29,7 +29,11 @@ extension GuestSupervisor {
         case .storeIncomplete(let reason):
             log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
         case .storeComplete:
-            log("systemd keeps everything of guest '\(name)' again: it would survive its supervisor", .notice, .storeComplete)
+            log(
+                "systemd keeps everything of guest '\(name)' again: it would survive its supervisor",
+                .notice,
+                .storeComplete
+            )
         case .fetched(let names, let source):
             log(
                 "Descriptors of guest '\(name)' that systemd had lost were fetched back from \(source): "

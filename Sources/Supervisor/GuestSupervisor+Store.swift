@@ -26,10 +26,15 @@ extension GuestSupervisor {
     private func explain(_ store: Manager.StoredDescriptors, needed: Int) -> String {
         let kept = store.count == 0 ? "none" : "only \(store.count)"
         let text = "systemd keeps \(kept) of the guest's \(needed) file descriptors"
+        // systemd refuses what a service without its unit's settings tells it.
+        let end = Notifier.watchdogInterval.map {
+            " within \($0): then its watchdog ends this supervisor, and the guest runs on without one until the unit is "
+                + "started again"
+        }
         return switch store.loadState {
-        case "masked": "\(text), since '\(unit)' is masked; run 'systemctl unmask \(unit)'"
+        case "masked": "\(text), since '\(unit)' is masked; run 'systemctl unmask \(unit)'\(end ?? "")"
         case "not-found":
-            "\(text), since the file of '\(unit)' is gone; bring it back and run 'systemctl daemon-reload'"
+            "\(text), since the file of '\(unit)' is gone; bring it back and run 'systemctl daemon-reload'\(end ?? "")"
         case "loaded":
             "\(text); set FileDescriptorStoreMax= of '\(unit)' to 64 or more ('systemctl edit \(unit)'), now it is "
                 + "\(store.limit)"

@@ -64,6 +64,27 @@ extension SystemTests {
             }
         }
 
+        /// systemd does not hear a service whose unit is masked, and ends it with its watchdog.
+        @Test func aMaskedUnitLosesItsSupervisorAndNotItsGuest() async throws {
+            try await withBootedSystem { system in
+                let guest = try await RunningGuest(on: system)
+                let pid = try await guest.expectGuestIntact().pid
+                try await guest.dropIn("[Service]\nWatchdogSec=2s\n")
+                // Only the next supervisor is told of its watchdog.
+                try await guest.killSupervisor()
+                try await lose(Self.masked, guest)
+                #expect(try await guest.journal(.storeIncomplete).last?["MESSAGE"]?.contains("watchdog") == true)
+                try await system.waitUntil("the watchdog to bite") {
+                    try await system.property(guest.unit, "MainPID") == "0"
+                }
+                #expect(try guest.vmProcesses().map(\.pid) == [pid])
+                try await guest.systemctl("unmask")
+                try await guest.systemctl("start")
+                try await guest.expectGuestIntact(pid: pid)
+                #expect(try await guest.journal(.guestStarted).count == 1)
+            }
+        }
+
         private func lose(_ loss: Loss, _ guest: RunningGuest) async throws {
             let before = try await guest.journal(.storeIncomplete).count
             try await loss.arise(guest)
