@@ -28,6 +28,7 @@ extension GuestSupervisor {
             do {
                 let (ledgerFile, ledger) = try LedgerFile.open(file)
                 (self.ledgerFile, self.ledger) = (ledgerFile, ledger)
+                (generation, restarts) = (ledger.generation, ledger.restarts ?? [])
                 evidence.ledger = .valid(ledger.phase)
             } catch {
                 evidence.ledger = .unreadable(reason: "\(error)")
@@ -125,7 +126,8 @@ extension GuestSupervisor {
     /// Makes the finds fit the decision.
     private func prepare(for decision: Recovery.Decision) async throws {
         switch decision {
-        case .unclear, .lost: return
+        case .unclear: return
+        case .lost: return await readDefinitionQuietly()
         case .start:
             if ledger != nil { try await emptyStore() }
         case .adopt: try await endNext()

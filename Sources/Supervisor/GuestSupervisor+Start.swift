@@ -69,7 +69,8 @@ extension GuestSupervisor {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
         }
         ledgerFile = file
-        ledger = Ledger(guest: name, phase: .starting, generation: 0, hardware: hardware)
+        ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
+        ledger?.restarts = restarts
         try record { _ in }
         try await storeInventory()
     }
@@ -182,6 +183,7 @@ extension GuestSupervisor {
             var capabilities: [MigrationCapability] = [.ignoreShared, .events]
             if isIncoming { capabilities.append(.lateBlockActivate) }
             try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
+            try await noteMemoryMap(of: vm)
         } catch {
             throw Lifecycle.Failure(await explain(error, vm))
         }

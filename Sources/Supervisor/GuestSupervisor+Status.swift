@@ -66,6 +66,7 @@ extension GuestSupervisor {
         case .stop: "Powering off"
         case .conclude: "Powered off"
         case .abandon: "Lost"
+        case .startAnew: "Starting anew"
         case .leave: "Making way for the next supervisor"
         }
     }

@@ -32,7 +32,9 @@ public actor GuestSupervisor {
     var generation = 0
 
     /// As last read without errors; nil until then.
-    var definition: GuestDefinition?
+    var definition: GuestDefinition? {
+        didSet { lifecycle.onLoss = definition?.crash.onCrash == .restart ? .startAnew : .fail }
+    }
     var facts: QEMUFacts?
     var factsOf: (path: String, identity: FileIdentity)?
     /// What `--qemu` asked for, for the operation under way.
@@ -49,6 +51,9 @@ public actor GuestSupervisor {
     /// Why the last handover was refused or undone; nil when it succeeded.
     var handoverProblem: String?
     var replaced: VMProcessRecord?
+    var lossReason = ""
+    /// As in the ledger, which a start anew replaces.
+    var restarts: [Int] = []
     var consoleTrimmedTo: UInt64 = 0
     var consoleWatch: ReadWatch?
     var consoleTimer: Timer?

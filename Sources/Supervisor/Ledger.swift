@@ -28,6 +28,12 @@ struct Ledger: Codable, Equatable, Sendable {
     var isRestart = false
     /// Microseconds that the guest was paused by the last handover.
     var lastPause: Int?
+    /// Nil where QEMU has not said it.
+    var memoryMap: [GuestMemoryRange]?
+    /// Path of the file that the RAM of the guest, now lost, has been kept in.
+    var dump: String?
+    /// When the guest was started anew after it had been lost, in seconds of the host's uptime.
+    var restarts: [Int]?
 }
 
 /// Which process a VM process is, and what it runs.
