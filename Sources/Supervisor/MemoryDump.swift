@@ -1,7 +1,7 @@
 import Glibc
 import Linux
 
-/// The RAM of a lost guest in a file that gdb and crash open: an ELF core with a segment for each range of
+/// The RAM of a lost guest in a file that gdb opens: an ELF core with a segment for each range of
 /// guest-physical addresses, which serve as virtual ones, too. There are no CPU registers in it: they went with the VM
 /// process. What the guest has never written takes no room on disk.
 struct MemoryDump: Sendable {
@@ -21,7 +21,7 @@ struct MemoryDump: Sendable {
     static let reserve: UInt64 = 64 << 20
     private static let chunk = 16 << 20
     /// So often what has been written is waited for: progress is what the disk has.
-    private static let syncInterval: UInt64 = 256 << 20
+    private static let syncInterval: UInt64 = 64 << 20
     private static let page: UInt64 = 4096
 
     var guest: String
