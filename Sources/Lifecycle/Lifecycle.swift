@@ -91,6 +91,8 @@ public struct Lifecycle: Hashable, Sendable {
         var remaining: ArraySlice<Step>
         var origin: Standing
         var ticket: Ticket?
+        /// Something of the guest may still be there.
+        var isStoreLeft = false
         /// Set while the operation is being undone.
         public var undoing: Cause?
 
@@ -103,6 +105,13 @@ public struct Lifecycle: Hashable, Sendable {
         }
     }
 
+    /// What follows when the guest is lost.
+    public enum OnLoss: CaseIterable, Sendable {
+        case fail
+        case startAnew
+    }
+
+    public var onLoss = OnLoss.fail
     public private(set) var state = State.recovering
     private var termination: Termination?
     private var isReady = false
@@ -211,7 +220,10 @@ public struct Lifecycle: Hashable, Sendable {
         }
         if run.undoing != nil { return failUndoing(run, failure) }
         switch run.operation.undoing(run.step) {
-        case .goOn: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
+        case .goOn:
+            var run = run
+            if run.step == .emptyStore { run.isStoreLeft = true }
+            return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .lose: return replyFailed(run, failure) + lose(failure.reason)
         case .steps(let steps):
             var run = run
@@ -240,11 +252,16 @@ public struct Lifecycle: Hashable, Sendable {
         let answer: [Effect] = run.ticket.map { [.reply($0, .done)] } ?? []
         let effects: [Effect] = [.report(.finished(run.operation))] + answer
         switch run.operation {
-        case .start, .handover, .load, .resume, .rollBack, .finishHandover: return effects + settle(.running)
+        case .start, .startAnew, .handover, .load, .resume, .rollBack, .finishHandover:
+            return effects + settle(.running)
         case .save: return effects + settle(.saved(hasVMProcess: true))
         case .exec: return effects + settle(.waiting)
         case .stop, .conclude: return effects + end(.success)
-        case .abandon: return effects + end(.failure)
+        case .abandon:
+            guard onLoss == .startAnew, termination == nil, !run.isStoreLeft else { return effects + end(.failure) }
+            // What has happened to the lost guest's VM process is none of the next one's.
+            (endedReason, isPoweredOff) = (nil, false)
+            return effects + begin(.startAnew, from: .off)
         case .leave: return effects + end(.success)
         }
     }
@@ -258,7 +275,7 @@ public struct Lifecycle: Hashable, Sendable {
             : .undone(run.operation, at: cause.step, reason: reason)
         let report: [Effect] = [.report(outcome)] + replyFailed(run, cause.failure)
         switch run.operation {
-        case .start: return report + end(cause.failure.kind == .definition ? .definition : .failure)
+        case .start, .startAnew: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))
         // Only a stop is worth staying for.
         case .leave where termination != .stop: return report + end(.success)

@@ -39,6 +39,10 @@ public enum Step: String, CaseIterable, Sendable {
     /// Press the guest's power button.
     case powerDown = "power-down"
     case awaitPowerOff = "await-power-off"
+    /// Keep the RAM of a lost guest in a file, if that is asked for.
+    case dumpMemory = "dump-memory"
+    /// See whether the guest may be booted once more.
+    case admitRestart = "admit-restart"
     /// Take everything out of the descriptor store.
     case emptyStore = "empty-store"
     /// Note for the next supervisor that it was started by a restart.
@@ -64,6 +68,8 @@ public enum Operation: String, CaseIterable, Sendable {
     case conclude
     /// The guest is lost.
     case abandon
+    /// Boot a guest that was lost.
+    case startAnew = "start-anew"
     /// Make way for the next supervisor.
     case leave
 
@@ -84,7 +90,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
         case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.emptyStore]
+        case .abandon: [.dumpMemory, .emptyStore]
+        case .startAnew: [.admitRestart] + Operation.start.steps
         case .leave: [.recordRestart]
         }
     }
@@ -92,7 +99,9 @@ public enum Operation: String, CaseIterable, Sendable {
     /// What undoes the operation when `step` has failed.
     public func undoing(_ step: Step) -> Undo {
         switch (self, step) {
-        case (.start, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
+        // Everything has been given up before.
+        case (.startAnew, .admitRestart): .steps([])
+        case (.start, _), (.startAnew, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
         // Nothing is worse off when the old VM process or the saved state stays a little longer.
         case (_, .retireVMProcess), (_, .discardState): .goOn
         case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),

@@ -182,3 +182,20 @@ public struct QueryBlockStatistics: QMPCommand {
     public static let name = "query-blockstats"
     public init() {}
 }
+
+/// A command of QEMU's monitor for people; its reply is text, which differs between versions.
+public struct HumanMonitorCommand: QMPCommand {
+    public struct Arguments: Encodable, Sendable {
+        let commandLine: String
+
+        enum CodingKeys: String, CodingKey {
+            case commandLine = "command-line"
+        }
+    }
+
+    public typealias Reply = String
+    public static let name = "human-monitor-command"
+    public let arguments: Arguments
+
+    public init(_ commandLine: String) { arguments = Arguments(commandLine: commandLine) }
+}

@@ -8,7 +8,12 @@ enum Notice {
     case definitionWarning(String)
     case changesWait([String])
     case storeIncomplete(String)
+    case storeComplete
+    case fetched([String], from: String)
+    case notFetched(String)
     case vmProcessSilent(String)
+    case dumped(MemoryDump.Result)
+    case startingAnew(number: Int, of: Int)
 }
 
 extension GuestSupervisor {
@@ -25,8 +30,37 @@ extension GuestSupervisor {
             )
         case .storeIncomplete(let reason):
             log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
+        case .storeComplete:
+            log(
+                "systemd keeps everything of guest '\(name)' again: it would survive its supervisor",
+                .notice,
+                .storeComplete
+            )
+        case .fetched(let names, let source):
+            log(
+                "Descriptors of guest '\(name)' that systemd had lost were fetched back from \(source): "
+                    + names.joined(separator: ", "),
+                .notice,
+                .fetched
+            )
+        case .notFetched(let reason):
+            log("What systemd has lost of guest '\(name)' can't be fetched back: \(reason)", .error)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
+        case .dumped(let dump):
+            log(
+                "The RAM of guest '\(name)' is kept in '\(dump.path)': \(dump.written >> 20) of \(dump.bytes >> 20) MiB, "
+                    + "without CPU registers",
+                .notice,
+                .dumped,
+                ["PERDURE_DUMP": dump.path, "PERDURE_DUMP_BYTES": "\(dump.written)"]
+            )
+        case .startingAnew(let number, let limit):
+            log(
+                "Starting guest '\(name)' anew by OnCrash=restart, \(number) of at most \(limit) times",
+                .notice,
+                .startingAnew
+            )
         }
     }
 
@@ -63,6 +97,7 @@ extension GuestSupervisor {
         case .unclear(let reason):
             log("Guest '\(name)' is left untouched: \(reason)", .critical, .unclear, ["PERDURE_REASON": reason])
         case .lost(let reason):
+            lossReason = reason
             log("Guest '\(name)' is lost: \(reason)", .critical, .lost, ["PERDURE_REASON": reason])
         case .vmProcessEnded(let reason):
             log("Guest '\(name)' is saved, and its \(reason)", .warning, .vmProcessEnded, ["PERDURE_REASON": reason])
@@ -76,13 +111,13 @@ extension GuestSupervisor {
         case .start: log("Starting guest '\(name)'", .info, .guestStarting)
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
-        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .leave: break
+        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .leave: break
         }
     }
 
     private func journalEnd(_ operation: Operation) {
         switch operation {
-        case .start: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
+        case .start, .startAnew: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
         case .handover:
             log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
         case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
@@ -99,7 +134,10 @@ extension GuestSupervisor {
     private func journalUndone(_ operation: Operation, _ step: Step, _ reason: String) {
         let fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
         switch operation {
-        case .start: log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
+        case .startAnew where step == .admitRestart:
+            log("Guest '\(name)' is not started anew: \(reason)", .critical, .crashLoop, fields)
+        case .start, .startAnew:
+            log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
         case .handover:
             // A state is one line to systemd.
             handoverProblem = reason.split(separator: "\n").first.map(String.init)

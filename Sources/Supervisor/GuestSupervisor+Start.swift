@@ -70,7 +70,8 @@ extension GuestSupervisor {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
         }
         ledgerFile = file
-        ledger = Ledger(guest: name, phase: .starting, generation: 0, hardware: hardware)
+        ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
+        ledger?.restarts = restarts
         try record { _ in }
         try await storeInventory()
     }
@@ -89,7 +90,10 @@ extension GuestSupervisor {
             try? await unstoreEnds(of: generation)
             throw error
         }
-        var inherited = [theirMonitor]
+        // It uses the first only. The others it keeps, for a supervisor that finds them lost.
+        var inherited = [theirMonitor, ourMonitor]
+        if let ledgerFile { inherited.append(try ledgerFile.readOnly()) }
+        if let state = inventory[Inventory.state] { inherited.append(state) }
         if let log = inventory[Inventory.consoleLog] { inherited.append(log) }
         var ram: [String: Int32] = [:]
         for block in hardware.ram {
@@ -125,7 +129,8 @@ extension GuestSupervisor {
             qemu: facts.path,
             version: facts.version,
             package: facts.package,
-            hasFileMigration: facts.hasFileMigration
+            hasFileMigration: facts.hasFileMigration,
+            monitor: ourMonitor.raw
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
         next = vm
@@ -180,6 +185,7 @@ extension GuestSupervisor {
             var capabilities: [MigrationCapability] = [.ignoreShared, .events]
             if isIncoming { capabilities.append(.lateBlockActivate) }
             try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
+            try await noteMemoryMap(of: vm)
         } catch {
             throw Lifecycle.Failure(await explain(error, vm))
         }

@@ -37,7 +37,12 @@ extension GuestSupervisor {
         let pause =
             ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
         let problem = handoverProblem.map { "; not handed over: \($0)" } ?? pause
-        return switch lifecycle.state {
+        let store = storeHealth.problem.map { "; would not survive its supervisor: \($0)" } ?? ""
+        return standing(process, problem) + store
+    }
+
+    private func standing(_ process: String, _ problem: String) -> String {
+        switch lifecycle.state {
         case .recovering: "Looking for what there is of the guest"
         case .operating(let run): describe(run.operation)
         case .ended: "Ended"
@@ -62,6 +67,7 @@ extension GuestSupervisor {
         case .stop: "Powering off"
         case .conclude: "Powered off"
         case .abandon: "Lost"
+        case .startAnew: "Starting anew"
         case .leave: "Making way for the next supervisor"
         }
     }

@@ -29,6 +29,8 @@ extension GuestSupervisor {
         case .recordStopping: try record { $0.phase = .stopping }
         case .powerDown: try await powerDown()
         case .awaitPowerOff: try await awaitPowerOff()
+        case .dumpMemory: try await dumpMemory()
+        case .admitRestart: try admitRestart()
         case .emptyStore: try await emptyStore()
         case .recordRestart: try await recordRestart()
         }

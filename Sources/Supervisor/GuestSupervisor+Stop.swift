@@ -74,6 +74,7 @@ extension GuestSupervisor {
         (current, next, previous) = (nil, nil, nil)
         ledger = nil
         ledgerFile = nil
+        (consoleWatch, consoleTimer, consoleTrimmedTo) = (nil, nil, 0)
         try await unstore(inventory.names)
     }
 

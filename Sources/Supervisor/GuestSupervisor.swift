@@ -32,7 +32,9 @@ public actor GuestSupervisor {
     var generation = 0
 
     /// As last read without errors; nil until then.
-    var definition: GuestDefinition?
+    var definition: GuestDefinition? {
+        didSet { lifecycle.onLoss = definition?.crash.onCrash == .restart ? .startAnew : .fail }
+    }
     var facts: QEMUFacts?
     var factsOf: (path: String, identity: FileIdentity)?
     /// What `--qemu` asked for, for the operation under way.
@@ -49,19 +51,27 @@ public actor GuestSupervisor {
     /// Why the last handover was refused or undone; nil when it succeeded.
     var handoverProblem: String?
     var replaced: VMProcessRecord?
+    var lossReason = ""
+    /// As in the ledger, which a start anew replaces.
+    var restarts: [Int] = []
     var consoleTrimmedTo: UInt64 = 0
     var consoleWatch: ReadWatch?
     var consoleTimer: Timer?
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false
+    var storeHealth = StoreHealth()
+    var storeTimer: Timer?
+    var isStoreCheckWanted = false
+    var isStoreInUse = false
+    var storeWaiters: [CheckedContinuation<Void, Never>] = []
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
     var tickets = 0
     var replies: [Lifecycle.Ticket: (Lifecycle.Reply) -> Void] = [:]
     private var watches: [ReadWatch] = []
-    private var watchdog: Timer?
+    private(set) var watchdog: Timer?
     private var reloadWatch: ReloadWatch?
     var control: ControlServer?
     private var lastStatus = ""
@@ -106,6 +116,8 @@ public actor GuestSupervisor {
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads
         await reloads.start()
+        // The supervisor before may have died because, or while, systemd did not keep everything.
+        checkStore()
     }
 
     // MARK: Events and effects
@@ -184,12 +196,15 @@ public actor GuestSupervisor {
 
     // MARK: What systemd is told
 
-    private func tellStatus() {
+    func tellStatus() {
         let text = summary
         if text == lastStatus { return }
         lastStatus = text
         Notifier.send("STATUS=\(text)")
     }
+
+    /// What systemd was told while it did not listen is told again.
+    func forgetStatus() { lastStatus = "" }
 
     /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
     private func extendStartTimeout() {
@@ -219,19 +234,6 @@ public actor GuestSupervisor {
         } catch {
             // Its end is reported where it is seen.
             Notifier.send("WATCHDOG=1")
-        }
-    }
-
-    /// A reload may have made systemd drop what it kept for us, when the unit has changed.
-    private func managerReloaded() {
-        if reloadWaiter != nil { return wakeReloadWaiter() }
-        Task {
-            guard !inventory.isEmpty else { return }
-            do {
-                try await storeInventory()
-            } catch {
-                journal(.storeIncomplete("\(error)"))
-            }
         }
     }
 

@@ -36,6 +36,14 @@ struct GuestDefinitionTests {
                         load: .seconds(10)
                     ),
                     stop: StopPolicy(onStop: .poweroff, timeout: .seconds(3600)),
+                    crash: CrashPolicy(
+                        onCrash: .restart,
+                        restartBurst: 5,
+                        restartInterval: .seconds(86_400),
+                        dump: true,
+                        dumpDirectory: "/srv/none-yet",
+                        dumpRetain: 100
+                    ),
                     consoleRetain: 256 << 10,
                     files: ["/etc/perdure/demo.guest"]
                 )
@@ -66,6 +74,17 @@ struct GuestDefinitionTests {
                 == HandoverTimeouts(prepare: .seconds(30), sync: .seconds(10), save: .seconds(5), load: .seconds(5))
         )
         #expect(definition.stop == StopPolicy(onStop: .poweroff, timeout: .seconds(90)))
+        #expect(
+            definition.crash
+                == CrashPolicy(
+                    onCrash: .fail,
+                    restartBurst: 3,
+                    restartInterval: .seconds(600),
+                    dump: false,
+                    dumpDirectory: "/var/lib/perdure/demo",
+                    dumpRetain: 2
+                )
+        )
     }
 
     @Test func theDefaultCPUModelFollowsTheAccelerator() throws {

@@ -117,6 +117,14 @@ let fullText = """
     OnStop=poweroff
     TimeoutSec=1h
 
+    [Crash]
+    OnCrash=restart
+    RestartLimitBurst=5
+    RestartLimitIntervalSec=1d
+    Dump=yes
+    DumpDirectory=/srv/none-yet
+    DumpRetain=100
+
     [X-Site]
     Anything goes here
 

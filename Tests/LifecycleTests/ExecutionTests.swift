@@ -109,7 +109,9 @@ struct ExecutionTests {
             for isSilent in [false, true] {
                 add("the supervisor is killed\(isSilent ? "; the VM process is silent" : "")") { node in
                     node.faults -= 1
+                    let onLoss = node.lifecycle.onLoss
                     (node.lifecycle, node.isWaiting) = (Lifecycle(), false)
+                    node.lifecycle.onLoss = onLoss
                     let (decision, isRestart) = node.model.recover(isSilent: isSilent)
                     if isSilent && decision == .adopt { node.isContinueUnknown = true }
                     return .recovered(decision, isRestart: isRestart)
@@ -192,9 +194,10 @@ struct ExecutionTests {
         }
     }
 
-    @Test(arguments: [(faults: 2, terminations: 0), (faults: 1, terminations: 2)])
-    func oneVMProcessExecutes(faults: Int, terminations: Int) throws {
-        var node = Node(faults: faults, terminations: terminations)
+    @Test(arguments: [(faults: 2, terminations: 0), (faults: 1, terminations: 2)], Lifecycle.OnLoss.allCases)
+    func oneVMProcessExecutes(limits: (faults: Int, terminations: Int), onLoss: Lifecycle.OnLoss) throws {
+        var node = Node(faults: limits.faults, terminations: limits.terminations)
+        node.lifecycle.onLoss = onLoss
         _ = node.lifecycle.handle(.recovered(.start, isRestart: false))
         var exploration = Exploration(from: [node], limit: 100_000)
         try exploration.run(Self.successors)

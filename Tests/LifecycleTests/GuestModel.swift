@@ -100,6 +100,7 @@ struct GuestModel: Hashable {
         case .emptyStore:
             for process in processes.indices { end(process) }
             (current, next, previous, ledger, state) = (nil, nil, nil, nil, .empty)
+        case .dumpMemory, .admitRestart: break
         case .recordRestart: ledger?.isRestart = true
         }
         renumber()

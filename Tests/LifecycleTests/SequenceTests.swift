@@ -246,7 +246,7 @@ struct SequenceTests {
         (
             .remainSaved(hasVMProcess: false),
             [
-                "report lost", "report began abandon", "empty-store",
+                "report lost", "report began abandon", "dump-memory", "empty-store",
                 "report finished abandon", "exit 1",
             ]
         ),
@@ -325,9 +325,79 @@ struct SequenceTests {
         var script = Script.recovered(.adopt)
         script.send(.vmProcessEnded(reason: "r"))
         script.run()
+        #expect(script.log == Self.abandoning + ["exit 1"])
+    }
+
+    private static let abandoning = [
+        "report lost", "report began abandon", "dump-memory", "empty-store", "report finished abandon",
+    ]
+
+    private static let bootingAnew = [
+        "report began startAnew", "admit-restart", "read-definition", "probe-qemu", "create-memory", "start-vm-process",
+        "connect", "record-running", "continue-guest", "report finished startAnew",
+    ]
+
+    @Test func aLostGuestIsStartedAnew() {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        for _ in 1...3 {
+            script.send(.vmProcessEnded(reason: "r"))
+            script.run()
+            #expect(script.take() == Self.abandoning + Self.bootingAnew)
+            #expect(script.lifecycle.state == .standing(.running))
+        }
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .admitRestart)
         #expect(
-            script.log == ["report lost", "report began abandon", "empty-store", "report finished abandon", "exit 1"]
+            script.log == Self.abandoning + [
+                "report began startAnew", "admit-restart", "report undone startAnew", "exit 1",
+            ]
         )
+    }
+
+    /// Found lost by a supervisor that has just been started: the unit is ready when the guest runs again.
+    @Test func aLostGuestIsStartedAnewByTheNextSupervisor() {
+        var script = Script()
+        script.lifecycle.onLoss = .startAnew
+        script.send(.recovered(.lost(reason: "r"), isRestart: true))
+        script.run()
+        #expect(script.log == Self.abandoning + Self.bootingAnew + ["ready"])
+    }
+
+    @Test(arguments: Operation.startAnew.steps.dropFirst())
+    func startAnewFails(step: Step) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: step, kind: .definition)
+        script.run()
+        #expect(
+            script.log.suffix(5) == [
+                "end-next-vm-process", "end-vm-process", "empty-store", "report undone startAnew", "exit 78",
+            ]
+        )
+    }
+
+    /// A dump that fails is nobody's loss; RAM that is not given up is.
+    @Test(arguments: [(Step.dumpMemory, true), (.emptyStore, false)])
+    func abandoningFails(step: Step, isStartedAnew: Bool) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: step)
+        script.run()
+        #expect(script.log.contains("report wentOn abandon"))
+        #expect(script.log.last == (isStartedAnew ? "report finished startAnew" : "exit 1"))
+    }
+
+    @Test(arguments: [Termination.stop, .restart, .signal])
+    func aLostGuestIsNotStartedAnewAtTheUnitsEnd(termination: Termination) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.send(.terminate(termination))
+        script.run()
+        #expect(script.log == Self.abandoning + ["exit 1"])
     }
 
     /// It is saved all the same.

@@ -22,7 +22,12 @@ enum JournalMessage: String {
     case vmProcessEnded = "2ece4632cf3b4e9396fb6a2f92124679"
     case vmProcessSilent = "2a117b58e9de447eb404282aa0a17c3b"
     case storeIncomplete = "bfedc6cea7ff41adb981ba63f5bdc9af"
+    case storeComplete = "3ab4dd5d2f2049db9acf2d9adab405d1"
+    case fetched = "48b95a679409416ebd6c97aec1fe2610"
     case changesWait = "92d2c7cc524243e9b61aede2448933fa"
+    case dumped = "90c9ddd388834917acad51b8279fe13a"
+    case startingAnew = "59a01ca48e624b6e998537a76f356e40"
+    case crashLoop = "ffd7e2508fdf42e48e1a0f77f20f6edd"
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
 }

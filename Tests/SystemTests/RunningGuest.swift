@@ -43,6 +43,16 @@ final class RunningGuest {
         try await waitUntilBooted(3)
     }
 
+    /// Follows the console of a guest that is being booted anew by its supervisor, and returns when it has booted.
+    /// - Parameter number: the first start is 1.
+    func followStart(_ number: Int) async throws {
+        try await system.waitUntil("the guest to be started anew", deadline: .seconds(180)) {
+            try await journal(.guestStarted).count >= number
+        }
+        try await followAgain()
+        try await waitUntilBooted(3)
+    }
+
     private func waitUntilBooted(_ ticks: UInt64) async throws {
         try await console.wait(for: "perdure-guest ready ", deadline: .seconds(180))
         try await console.wait(forTick: ticks)
