@@ -17,10 +17,10 @@ public struct KnownIncompatibility: Sendable, Identifiable {
     public let remedy: Remedy
 
     public static let all = [
-        // From the fix of CVE-2026-50626 on (10.0.13, and other stable releases), QEMUs before 11.1 make every virtio
-        // queue one of 1024 entries, whatever its size property says; 11.1 keeps to the property and refuses queues
-        // that are longer: "VQ 0 vring.num 1024 exceeds allocated max 256". A queue that is longer than it need be
-        // does no harm, so the many versions before the fix are not told apart from those with it.
+        // With the fix of CVE-2026-50626 (in 10.0.13, and maybe in other stable releases), QEMUs before 11.1 make every
+        // virtio queue one of 1024 entries, whatever its size property says; 11.1 keeps to the property and refuses
+        // queues that are longer: "VQ 0 vring.num 1024 exceeds allocated max 256". A queue that is longer than it need
+        // be does no harm, so the versions with the fix and those before it are not told apart.
         KnownIncompatibility(
             id: "virtio-queues-1024",
             left: QEMUVersion(major: 0, minor: 0)..<QEMUVersion(major: 11, minor: 1),
