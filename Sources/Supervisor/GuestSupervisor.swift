@@ -65,6 +65,7 @@ public actor GuestSupervisor {
     private var reloadWatch: ReloadWatch?
     var control: ControlServer?
     private var lastStatus = ""
+    private let halt = HaltFile()
     private let end: @Sendable (Int32) -> Void
 
     /// - Parameters:
@@ -135,15 +136,22 @@ public actor GuestSupervisor {
 
     private func run(_ step: Step) async {
         extendStartTimeout()
+        haltIfAsked(.before, step)
         let begin = ContinuousClock.now
         do {
             try await perform(step)
             durations[step] = .now - begin
+            haltIfAsked(.after, step)
             post(.completed(step))
         } catch {
             durations[step] = .now - begin
             post(.failed(step, (error as? Lifecycle.Failure) ?? Lifecycle.Failure("\(error)")))
         }
+    }
+
+    private func haltIfAsked(_ moment: HaltFile.Moment, _ step: Step) {
+        guard let halt, case .operating(let run) = lifecycle.state else { return }
+        halt.reach(moment, step, of: run)
     }
 
     /// Asks for something on a person's behalf; `reply` is called once.
