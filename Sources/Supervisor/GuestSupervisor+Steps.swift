@@ -11,7 +11,7 @@ extension GuestSupervisor {
         case .connect: try await connectNext()
         case .compare: try await compare()
         case .syncDisks: try await syncDisks()
-        case .recordSaving: try record { $0.phase = .saving }
+        case .recordSaving: try recordSaving()
         case .stopGuest: try await stopGuest()
         case .saveState: try await saveState()
         case .recordSaved: try recordSaved()

@@ -3,6 +3,7 @@ import GuestDefinition
 import Lifecycle
 import Linux
 import QMP
+import Synchronization
 import Systemd
 import Varlink
 
@@ -55,6 +56,10 @@ public actor GuestSupervisor {
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false
+    /// The guest's VM process was told to continue it, and has not answered.
+    var isContinueOverdue = false
+    /// Disk images are being written out.
+    nonisolated let syncing = Atomic(false)
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
@@ -103,6 +108,8 @@ public actor GuestSupervisor {
         } catch {
             journal(.controlSocketFailed("\(error)"))
         }
+        // One that does not answer may still be carrying out what another supervisor has told it.
+        if decision == .adopt { isContinueOverdue = true }
         post(.recovered(decision, isRestart: isRestart))
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads
@@ -117,6 +124,7 @@ public actor GuestSupervisor {
         tellStatus()
         // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
         if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
+        if isContinueOverdue { seeThatItRuns() }
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {
@@ -202,7 +210,7 @@ public actor GuestSupervisor {
     /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
     private func extendStartTimeout() {
         guard watchdog == nil, case .operating = lifecycle.state else { return }
-        let longest = [timeouts.prepare, timeouts.sync, timeouts.save, timeouts.load].max() ?? timeouts.prepare
+        let longest = timeouts.longest
         Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")
     }
 
