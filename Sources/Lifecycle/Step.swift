@@ -36,10 +36,12 @@ public enum Step: String, CaseIterable, Sendable {
     /// Give back the memory of the saved state.
     case discardState = "discard-state"
     case recordStopping = "record-stopping"
+    case recordLost = "record-lost"
     /// Press the guest's power button.
     case powerDown = "power-down"
     case awaitPowerOff = "await-power-off"
-    /// Take everything out of the descriptor store.
+    /// Give the guest's memory back. The ledger stays until systemd gives the store up, so that a supervisor which is
+    /// started by a crash of this one does not boot the guest anew.
     case emptyStore = "empty-store"
     /// Note for the next supervisor that it was started by a restart.
     case recordRestart = "record-restart"
@@ -83,8 +85,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case .resume, .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
-        case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.emptyStore]
+        case .conclude: [.recordStopping, .endVMProcess, .emptyStore]
+        case .abandon: [.recordLost, .emptyStore]
         case .leave: [.recordRestart]
         }
     }

@@ -27,6 +27,7 @@ extension GuestSupervisor {
         case .endVMProcess: try await endCurrent()
         case .discardState: try discardState()
         case .recordStopping: try record { $0.phase = .stopping }
+        case .recordLost: try record { $0.phase = .lost }
         case .powerDown: try await powerDown()
         case .awaitPowerOff: try await awaitPowerOff()
         case .emptyStore: try await emptyStore()

@@ -72,9 +72,7 @@ extension GuestSupervisor {
     func emptyStore() async throws {
         for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
         (current, next, previous) = (nil, nil, nil)
-        ledger = nil
-        ledgerFile = nil
-        try await unstore(inventory.names)
+        try await unstore(inventory.names.filter { $0 != Inventory.ledger })
     }
 
     // MARK: Processes
