@@ -1,3 +1,4 @@
+import Lifecycle
 import SystemTestSupport
 import Testing
 
@@ -15,6 +16,15 @@ extension SystemTests {
             ],
             stop: ["TimeoutSec=5"]
         )
+
+        @Test func selectionHasEveryStep() {
+            func steps(_ cases: [FaultCase]) -> Set<String> {
+                Set(cases.map { "\($0.point.isUndoing) \($0.point.operation) \($0.point.step)" })
+            }
+            #expect(steps(FaultCase.selection) == steps(FaultCase.all))
+            #expect(Set(FaultCase.selection.map(\.fault)) == Set(Fault.allCases))
+            print("\(FaultCase.selection.count) of \(FaultCase.all.count) fault cases are selected")
+        }
 
         @Test func everyStepOnce() async throws {
             try await withBootedSystem { system in

@@ -37,7 +37,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whether the point comes after another one of the same operation.
-    private func isPast(_ step: Step, _ moment: Moment) -> Bool {
+    func isPast(_ step: Step, _ moment: Moment) -> Bool {
         guard let here = operation.steps.firstIndex(of: self.step),
             let there = operation.steps.firstIndex(of: step)
         else { return false }
@@ -142,6 +142,21 @@ struct FaultCase: Hashable, Sendable, CustomStringConvertible {
     let fault: Fault
 
     var description: String { "\(point): \(fault.rawValue)" }
+
+    enum HangResult {
+        case undoing, goingOn, nothing
+    }
+
+    /// What a handover does about a VM process that hangs, where it must notice.
+    var hangLeadsTo: HangResult {
+        guard point.operation == .handover, !point.isUndoing else { return .nothing }
+        switch fault {
+        case .stopOld: return point.isPast(.saveState, .after) ? .nothing : .undoing
+        case .stopNew where !point.isPast(.loadState, .after): return .undoing
+        case .stopNew where !point.isPast(.continueGuest, .after): return .goingOn
+        default: return .nothing
+        }
+    }
 
     static let all: [FaultCase] = FaultPoint.all.flatMap { point in
         Fault.allCases.filter { $0.target.map { point[keyPath: $0] } ?? true }.map {

@@ -58,6 +58,7 @@ final class FaultRun {
         if isOff, !fault.point.beginsOff { try await boot() }
         let lost = try await guest.journal(.lost).count
         let unclear = try await guest.journal(.unclear).count
+        let hangReports = try await reports(of: fault)
         try await prepare(for: fault.point)
         let before = try injector.vmProcesses()
         let old = try await guardedOld(before, fault.point)
@@ -70,6 +71,19 @@ final class FaultRun {
         try await judge(fault, try await settled(standing, stopped), lostBefore: lost)
         guard try await guest.journal(.unclear).count == unclear else {
             throw Wrong(description: "the guest was unclear for a time")
+        }
+        if let hangReports, try await reports(of: fault) == hangReports {
+            throw Wrong(description: "the VM process that hung was not reported")
+        }
+    }
+
+    /// How often what a hang must lead to has been reported: that the handover was undone before its commit, or that it
+    /// went on after it.
+    private func reports(of fault: FaultCase) async throws -> Int? {
+        switch fault.hangLeadsTo {
+        case .undoing: try await guest.journal(.handoverUndone).count
+        case .goingOn: try await guest.journal(.stepWentOn).count
+        case .nothing: nil
         }
     }
 
