@@ -16,13 +16,14 @@ extension GuestSupervisor {
             _ = await hasEnded(vm, within: GuestSupervisor.killDeadline)
             throw Lifecycle.Failure("\(vm.title) had ended before it was to continue the guest")
         }
+        var mayBeSaving = false
         do {
             // After a commit nothing can be left of a save, and the guest waits.
-            if ledger?.phase != .committed { try await finishSaving(vm) }
+            if ledger?.phase != .committed { mayBeSaving = try await !finishSaving(vm) }
             try await vm.qmp.execute(Continue(), deadline: timeouts.resume)
         } catch let error as QMPError {
             let reason = await explain(error, vm)
-            if case .refused = error { throw Lifecycle.Failure(reason) }
+            if case .refused = error, !mayBeSaving { throw Lifecycle.Failure(reason) }
             isContinueOverdue = true
             throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
         }
@@ -30,13 +31,14 @@ extension GuestSupervisor {
         notePause()
     }
 
-    /// A VM process that does not answer may still be carrying out a stop: it must be told to continue all the same,
-    /// for it does what it is told in order.
-    private func finishSaving(_ vm: VMProcess) async throws {
+    /// Whether no save is under way any more, as far as is known. A VM process that does not answer may still be
+    /// carrying out a stop: it must be told to continue all the same, for it does what it is told in order.
+    private func finishSaving(_ vm: VMProcess) async throws -> Bool {
         do {
             try await vm.finishSaving(deadline: timeouts.save)
+            return true
         } catch QMPError.timedOut {
-            return
+            return false
         }
     }
 

@@ -5,6 +5,8 @@ import Testing
 
 private let soakHandovers = number("PERDURE_TEST_SOAK").map { Int(clamping: $0) }
 private let soakSeed = number("PERDURE_TEST_SEED")
+/// Only cases whose description matches this regular expression, to see one again.
+private let soakCases = ProcessInfo.processInfo.environment["PERDURE_TEST_FAULTS"]
 
 private func number(_ name: String) -> UInt64? { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } }
 
@@ -15,7 +17,8 @@ extension SystemTests {
         @Test func everyFaultAtEveryPoint() async throws {
             try await withBootedSystem { system in
                 let run = try await FaultRun(FaultMatrixTests.plan, on: system)
-                try await run.runAll(FaultCase.all)
+                let wanted = try Regex(soakCases ?? "")
+                try await run.runAll(FaultCase.all.filter { $0.description.contains(wanted) })
                 print("matrix:\n\(run.report)")
             }
         }
