@@ -9,7 +9,7 @@ SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 
-.PHONY: all build install check-format staged trees stage demo test bench clean
+.PHONY: all build install check-format staged trees stage demo test soak bench clean
 
 all: build
 
@@ -53,6 +53,12 @@ test: check-format stage
 	swift test --disable-xctest --no-parallel --skip SystemTests
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
+
+# For hours: every fault at every point of every operation, and then as many handovers with faults at random.
+PERDURE_TEST_SOAK ?= 1000
+soak: stage
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) PERDURE_TEST_SOAK=$(PERDURE_TEST_SOAK) \
+		swift test --disable-xctest --no-parallel --filter SystemTests.SoakTests
 
 bench: staged
 	swift build --product perdure-bench $(SWIFT_FLAGS)

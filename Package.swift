@@ -59,7 +59,7 @@ let package = Package(
             path: "Tests/SystemTestSupport",
             swiftSettings: settings
         ),
-        .testTarget(name: "SystemTests", dependencies: ["SystemTestSupport"], swiftSettings: settings),
+        .testTarget(name: "SystemTests", dependencies: ["Lifecycle", "SystemTestSupport"], swiftSettings: settings),
     ]
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])

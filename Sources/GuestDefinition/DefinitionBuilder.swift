@@ -152,8 +152,10 @@ struct DefinitionBuilder {
         return HandoverTimeouts(
             prepare: value("PrepareTimeoutSec", handover, span) ?? defaults.prepare,
             sync: value("SyncTimeoutSec", handover, span) ?? defaults.sync,
+            stop: value("StopTimeoutSec", handover, span) ?? defaults.stop,
             save: value("SaveTimeoutSec", handover, span) ?? defaults.save,
-            load: value("LoadTimeoutSec", handover, span) ?? defaults.load
+            load: value("LoadTimeoutSec", handover, span) ?? defaults.load,
+            resume: value("ContinueTimeoutSec", handover, span) ?? defaults.resume
         )
     }
 

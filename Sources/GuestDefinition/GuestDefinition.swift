@@ -46,20 +46,29 @@ public struct HandoverTimeouts: Sendable, Equatable {
     public var prepare: Duration
     /// Writing the disk images out before the guest is paused.
     public var sync: Duration
+    /// Until the guest is paused and what it had written is on its disks.
+    public var stop: Duration
     public var save: Duration
     public var load: Duration
+    public var resume: Duration
 
     public init(
         prepare: Duration = .seconds(30),
         sync: Duration = .seconds(10),
+        stop: Duration = .seconds(5),
         save: Duration = .seconds(5),
-        load: Duration = .seconds(5)
+        load: Duration = .seconds(5),
+        resume: Duration = .seconds(5)
     ) {
         self.prepare = prepare
         self.sync = sync
+        self.stop = stop
         self.save = save
         self.load = load
+        self.resume = resume
     }
+
+    public var longest: Duration { [prepare, sync, stop, save, load, resume].reduce(prepare, max) }
 }
 
 public enum OnStop: String, Sendable, CaseIterable {

@@ -26,7 +26,11 @@ enum SectionKind: String, CaseIterable {
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "ReadOnly", "Discard", "Serial"]
         case .console: ["Enable", "Retain"]
-        case .handover: ["PrepareTimeoutSec", "SyncTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec"]
+        case .handover:
+            [
+                "PrepareTimeoutSec", "SyncTimeoutSec", "StopTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec",
+                "ContinueTimeoutSec",
+            ]
         case .stop: ["OnStop", "TimeoutSec"]
         case .crash:
             [

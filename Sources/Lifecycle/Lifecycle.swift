@@ -14,6 +14,8 @@ public struct Lifecycle: Hashable, Sendable {
         case vmProcessEnded(reason: String)
         /// The guest has powered itself off; its VM process waits to be ended.
         case poweredOff
+        /// The guest is paused, by a command that its VM process has carried out late.
+        case foundPaused
     }
 
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -144,12 +146,14 @@ public struct Lifecycle: Hashable, Sendable {
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
         case (.standing(.running), .poweredOff): begin(.conclude, from: .running)
+        case (.standing(.running), .foundPaused): begin(.rollBack, from: .running)
         case (.recovering, .vmProcessEnded(let reason)), (.operating, .vmProcessEnded(let reason)): remember(reason)
         case (.recovering, .poweredOff), (.operating, .poweredOff): rememberPowerOff()
         // A guest can't power off while it does not run, and a step's end belongs to the operation it is of.
         case (.standing, .poweredOff), (.standing, .completed), (.standing, .failed), (.operating, .completed),
             (.operating, .failed), (.recovering, .completed), (.recovering, .failed), (.standing, .recovered),
-            (.operating, .recovered):
+            (.operating, .recovered), (.recovering, .foundPaused), (.standing, .foundPaused),
+            (.operating, .foundPaused):
             []
         }
     }
@@ -198,7 +202,7 @@ public struct Lifecycle: Hashable, Sendable {
     private mutating func completed(_ run: Run) -> [Effect] {
         switch (run.operation, run.step) {
         // Another VM process is the guest's from here on: the end of the one before no longer matters.
-        case (.handover, .recordCommit), (.exec, .recordWaiting): endedReason = nil
+        case (.handover, .recordCommit), (.handover, .takeBackCommit), (.exec, .recordWaiting): endedReason = nil
         default: break
         }
         return advance(run)
@@ -224,7 +228,7 @@ public struct Lifecycle: Hashable, Sendable {
             var run = run
             if run.step == .emptyStore { run.isStoreLeft = true }
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
-        case .lose: return replyFailed(run, failure) + lose(failure.reason)
+        case .lose: return replyFailed(run, failure) + giveUp(failure.reason)
         case .steps(let steps):
             var run = run
             run.undoing = Run.Cause(step: run.step, failure: failure)
@@ -243,7 +247,7 @@ public struct Lifecycle: Hashable, Sendable {
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .continueGuest, .recordRunning, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
-            return replyFailed(run, failure) + lose("\(first)\(failure.reason)")
+            return replyFailed(run, failure) + giveUp("\(first)\(failure.reason)")
         default: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
     }
@@ -319,6 +323,14 @@ public struct Lifecycle: Hashable, Sendable {
         // It ended by its own will: nothing is lost with it.
         if isPoweredOff { return begin(.conclude, from: .running) }
         return [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
+    }
+
+    /// The guest can't be continued. It is lost only with its VM process.
+    private mutating func giveUp(_ reason: String) -> [Effect] {
+        if let ended = endedReason { return lose(reason.contains(ended) ? reason : "\(reason); \(ended)") }
+        if isPoweredOff || termination == .stop { return lose(reason) }
+        let advice = "the guest is paused and can't be continued: \(reason); restarting the unit tries it again"
+        return [.report(.unclear(reason: advice))] + settle(.unclear(reason: advice))
     }
 
     // MARK: The supervisor's end

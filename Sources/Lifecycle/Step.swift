@@ -36,6 +36,7 @@ public enum Step: String, CaseIterable, Sendable {
     /// Give back the memory of the saved state.
     case discardState = "discard-state"
     case recordStopping = "record-stopping"
+    case recordLost = "record-lost"
     /// Press the guest's power button.
     case powerDown = "power-down"
     case awaitPowerOff = "await-power-off"
@@ -43,7 +44,8 @@ public enum Step: String, CaseIterable, Sendable {
     case dumpMemory = "dump-memory"
     /// See whether the guest may be booted once more.
     case admitRestart = "admit-restart"
-    /// Take everything out of the descriptor store.
+    /// Give the guest's memory back. The ledger stays until systemd gives the store up, so that a supervisor which is
+    /// started by a crash of this one does not boot the guest anew.
     case emptyStore = "empty-store"
     /// Note for the next supervisor that it was started by a restart.
     case recordRestart = "record-restart"
@@ -89,8 +91,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case .resume, .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
-        case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.dumpMemory, .emptyStore]
+        case .conclude: [.recordStopping, .endVMProcess, .emptyStore]
+        case .abandon: [.recordLost, .dumpMemory, .emptyStore]
         case .startAnew: [.admitRestart] + Operation.start.steps
         case .leave: [.recordRestart]
         }

@@ -59,7 +59,7 @@ extension GuestSupervisor {
     }
 
     /// A guest that is lost again and again is not booted for ever.
-    func admitRestart() throws {
+    func admitRestart() async throws {
         guard let policy = definition?.crash else { throw Lifecycle.Failure("its definition can't be read") }
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
@@ -73,5 +73,6 @@ extension GuestSupervisor {
         }
         restarts.append(now)
         journal(.startingAnew(number: restarts.count, of: policy.restartBurst))
+        try await forgetGuest()
     }
 }

@@ -3,6 +3,7 @@ import GuestDefinition
 import Lifecycle
 import Linux
 import QMP
+import Synchronization
 import Systemd
 
 /// From the running VM process to the next.
@@ -16,18 +17,21 @@ extension GuestSupervisor {
         try checkMemory(of: next, ledger)
         try await next.prepareLoad(from: inventory[Inventory.state])
         guard ledger.phase == .running, let current else { return }
-        let status = try await current.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
+        let status = try await current.qmp.execute(QueryStatus(), deadline: questionDeadline)
         guard status.status == .running else {
             throw Lifecycle.Failure(
                 "the guest is in QEMU's state '\(status.status)', and only a running one is handed over"
             )
         }
-        let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
+        let migration = try await current.qmp.execute(QueryMigration(), deadline: questionDeadline)
         if let blockers = migration.blockers, !blockers.isEmpty {
             throw Lifecycle.Failure("QEMU can't save this guest: \(blockers.joined(separator: "; "))")
         }
         try await current.prepareSave(to: inventory[Inventory.state])
     }
+
+    /// A question of the preparation has no more time than a step of it.
+    private var questionDeadline: Duration { min(GuestSupervisor.answerDeadline, timeouts.prepare) }
 
     /// QEMU itself never checks that both sides use the same memory.
     private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
@@ -49,18 +53,38 @@ extension GuestSupervisor {
     func syncDisks() async throws {
         let images = (ledger?.hardware.disks ?? []).filter { !$0.readOnly }.map(\.image)
         if images.isEmpty { return }
-        try await BlockingCalls.run(deadline: timeouts.sync) {
-            for image in images + images {
-                let file = try Descriptor.open(image, O_RDONLY)
-                if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
+        // A thread that waits for a disk can't be ended: one is enough.
+        guard syncing.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            throw Lifecycle.Failure("the disks' images are still being written out since the last attempt")
+        }
+        do {
+            try await BlockingCalls.run(deadline: timeouts.sync) { [self] in
+                defer { syncing.store(false, ordering: .relaxed) }
+                for image in images + images {
+                    let file = try Descriptor.open(image, O_RDONLY)
+                    if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
+                }
             }
+        } catch is EventLoop.DeadlinePassed {
+            throw Lifecycle.Failure(
+                "the disks' images were not written out within \(timeouts.sync); "
+                    + "look for a disk or a file system that does not answer, or raise SyncTimeoutSec= in [Handover]"
+            )
+        }
+    }
+
+    func recordSaving() throws {
+        try record {
+            $0.phase = .saving
+            // What 'vmstate' may still hold is of an earlier handover.
+            $0.savedBytes = nil
         }
     }
 
     func stopGuest() async throws {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
         replaced = current.record
-        try await current.qmp.execute(Stop(), deadline: timeouts.save)
+        try await current.qmp.execute(Stop(), deadline: timeouts.stop)
         // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
         if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
     }
@@ -128,30 +152,6 @@ extension GuestSupervisor {
     private func checkAlive(_ vm: VMProcess?) throws {
         guard let vm, let end = vm.end else { return }
         throw Lifecycle.Failure("\(vm.title) \(end)")
-    }
-
-    func continueGuest() async throws {
-        guard let current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
-        do {
-            // After a commit nothing can be left of a save, and the guest waits.
-            if ledger?.phase != .committed { try await current.finishSaving(deadline: timeouts.save) }
-            try await current.qmp.execute(Continue(), deadline: GuestSupervisor.answerDeadline)
-        } catch let error as QMPError {
-            let reason = await explain(error, current)
-            if case .refused = error { throw Lifecycle.Failure(reason) }
-            throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
-        }
-        trimConsole()
-        notePause()
-    }
-
-    private func notePause() {
-        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
-            return
-        }
-        let pause = Int(clamping: resumed - stopped)
-        (previous ?? current).stoppedAt = nil
-        ledger?.lastPause = pause
     }
 
     func retirePrevious() async throws {

@@ -86,7 +86,7 @@ extension GuestSupervisor {
         let other = find(ledger.other)
         switch ledger.phase {
         case .committed, .waiting: previous = other
-        case .starting, .running, .saving, .loading, .saved, .stopping: next = other
+        case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = other
         }
     }
 
@@ -94,8 +94,8 @@ extension GuestSupervisor {
         do {
             try await vm.qmp.negotiate(deadline: GuestSupervisor.answerDeadline)
             let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
+            if status.status.canBeContinued { return .paused }
             switch status.status {
-            case .paused, .prelaunch, .postmigrate, .finishMigrate: return .paused
             case .inmigrate: return .incoming
             case .shutdown:
                 vm.isPoweredOff = true
@@ -129,7 +129,9 @@ extension GuestSupervisor {
         case .unclear: return
         case .lost: return await readDefinitionQuietly()
         case .start:
-            if ledger != nil { try await emptyStore() }
+            if ledger == nil { break }
+            try await emptyStore()
+            try await forgetGuest()
         case .adopt: try await endNext()
         case .remainSaved(hasVMProcess: false):
             // A VM process that has begun to load, or never will, is of no use any more.

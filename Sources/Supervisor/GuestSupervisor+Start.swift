@@ -10,7 +10,9 @@ extension GuestSupervisor {
     func readDefinition() async throws {
         let (loader, name) = (loader, name)
         do {
-            let (definition, warnings) = try await BlockingCalls.run { try loader.load(name) }
+            let (definition, warnings) = try await BlockingCalls.run(deadline: timeouts.prepare) {
+                try loader.load(name)
+            }
             self.definition = definition
             for warning in warnings { journal(.definitionWarning("\(warning)")) }
         } catch let error as DefinitionError {

@@ -11,7 +11,7 @@ extension GuestSupervisor {
         case .connect: try await connectNext()
         case .compare: try await compare()
         case .syncDisks: try await syncDisks()
-        case .recordSaving: try record { $0.phase = .saving }
+        case .recordSaving: try recordSaving()
         case .stopGuest: try await stopGuest()
         case .saveState: try await saveState()
         case .recordSaved: try recordSaved()
@@ -27,10 +27,11 @@ extension GuestSupervisor {
         case .endVMProcess: try await endCurrent()
         case .discardState: try discardState()
         case .recordStopping: try record { $0.phase = .stopping }
+        case .recordLost: try record { $0.phase = .lost }
         case .powerDown: try await powerDown()
         case .awaitPowerOff: try await awaitPowerOff()
         case .dumpMemory: try await dumpMemory()
-        case .admitRestart: try admitRestart()
+        case .admitRestart: try await admitRestart()
         case .emptyStore: try await emptyStore()
         case .recordRestart: try await recordRestart()
         }

@@ -3,6 +3,7 @@ import GuestDefinition
 import Lifecycle
 import Linux
 import QMP
+import Synchronization
 import Systemd
 import Varlink
 
@@ -65,6 +66,10 @@ public actor GuestSupervisor {
     var isStoreCheckWanted = false
     var isStoreInUse = false
     var storeWaiters: [CheckedContinuation<Void, Never>] = []
+    /// The guest's VM process was told to continue it, and has not answered.
+    var isContinueOverdue = false
+    /// Disk images are being written out.
+    nonisolated let syncing = Atomic(false)
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
@@ -75,6 +80,7 @@ public actor GuestSupervisor {
     private var reloadWatch: ReloadWatch?
     var control: ControlServer?
     private var lastStatus = ""
+    private let halt = HaltFile()
     private let end: @Sendable (Int32) -> Void
 
     /// - Parameters:
@@ -112,6 +118,8 @@ public actor GuestSupervisor {
         } catch {
             journal(.controlSocketFailed("\(error)"))
         }
+        // One that does not answer may still be carrying out what another supervisor has told it.
+        if decision == .adopt { isContinueOverdue = true }
         post(.recovered(decision, isRestart: isRestart))
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads
@@ -128,6 +136,7 @@ public actor GuestSupervisor {
         tellStatus()
         // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
         if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
+        if isContinueOverdue { seeThatItRuns() }
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {
@@ -147,15 +156,22 @@ public actor GuestSupervisor {
 
     private func run(_ step: Step) async {
         extendStartTimeout()
+        haltIfAsked(.before, step)
         let begin = ContinuousClock.now
         do {
             try await perform(step)
             durations[step] = .now - begin
+            haltIfAsked(.after, step)
             post(.completed(step))
         } catch {
             durations[step] = .now - begin
             post(.failed(step, (error as? Lifecycle.Failure) ?? Lifecycle.Failure("\(error)")))
         }
+    }
+
+    private func haltIfAsked(_ moment: HaltFile.Moment, _ step: Step) {
+        guard let halt, case .operating(let run) = lifecycle.state else { return }
+        halt.reach(moment, step, of: run)
     }
 
     /// Asks for something on a person's behalf; `reply` is called once.
@@ -209,7 +225,7 @@ public actor GuestSupervisor {
     /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
     private func extendStartTimeout() {
         guard watchdog == nil, case .operating = lifecycle.state else { return }
-        let longest = [timeouts.prepare, timeouts.sync, timeouts.save, timeouts.load].max() ?? timeouts.prepare
+        let longest = timeouts.longest
         Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")
     }
 

@@ -32,8 +32,10 @@ struct GuestDefinitionTests {
                     handover: HandoverTimeouts(
                         prepare: .seconds(90),
                         sync: .milliseconds(2500),
+                        stop: .seconds(3),
                         save: .milliseconds(500),
-                        load: .seconds(10)
+                        load: .seconds(10),
+                        resume: .milliseconds(1500)
                     ),
                     stop: StopPolicy(onStop: .poweroff, timeout: .seconds(3600)),
                     crash: CrashPolicy(
@@ -71,7 +73,14 @@ struct GuestDefinitionTests {
         #expect(definition.consoleRetain == 1 << 20)
         #expect(
             definition.handover
-                == HandoverTimeouts(prepare: .seconds(30), sync: .seconds(10), save: .seconds(5), load: .seconds(5))
+                == HandoverTimeouts(
+                    prepare: .seconds(30),
+                    sync: .seconds(10),
+                    stop: .seconds(5),
+                    save: .seconds(5),
+                    load: .seconds(5),
+                    resume: .seconds(5)
+                )
         )
         #expect(definition.stop == StopPolicy(onStop: .poweroff, timeout: .seconds(90)))
         #expect(

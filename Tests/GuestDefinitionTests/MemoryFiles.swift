@@ -112,6 +112,8 @@ let fullText = """
     SyncTimeoutSec=2.5
     SaveTimeoutSec=500ms
     LoadTimeoutSec=10
+    StopTimeoutSec=3
+    ContinueTimeoutSec=1.5
 
     [Stop]
     OnStop=poweroff

@@ -89,6 +89,9 @@ struct ExecutionTests {
                 }
             }
         }
+        if node.lifecycle.standing == .running, node.model.activity(node.model.current) == .paused {
+            add("the guest is found paused") { _ in .foundPaused }
+        }
         if node.terminations > 0 {
             for termination in [Termination.restart, .stop, .signal] {
                 add("\(termination)") { node in
@@ -184,7 +187,7 @@ struct ExecutionTests {
         // A supervisor that makes way leaves the guest behind, also where it could not note why.
         let isLeaving = effects.reports.contains { report in
             switch report {
-            case .finished(.leave), .undone(.leave, _, _): true
+            case .finished(.leave), .undone(.leave, _, _), .unclear: true
             default: false
             }
         }

@@ -246,7 +246,7 @@ struct SequenceTests {
         (
             .remainSaved(hasVMProcess: false),
             [
-                "report lost", "report began abandon", "dump-memory", "empty-store",
+                "report lost", "report began abandon", "record-lost", "dump-memory", "empty-store",
                 "report finished abandon", "exit 1",
             ]
         ),
@@ -316,9 +316,56 @@ struct SequenceTests {
         script.run()
         #expect(
             script.log == [
-                "report began conclude", "end-vm-process", "empty-store", "report finished conclude", "exit 0",
+                "report began conclude", "record-stopping", "end-vm-process", "empty-store", "report finished conclude",
+                "exit 0",
             ]
         )
+    }
+
+    /// A stop has been carried out after it was taken back.
+    @Test func guestThatIsFoundPausedIsContinued() {
+        var script = Script.recovered(.adopt)
+        script.send(.foundPaused)
+        script.run()
+        #expect(
+            script.log == [
+                "report began rollBack", "end-next-vm-process", "record-running", "continue-guest", "discard-state",
+                "report finished rollBack",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    /// What QEMU refuses to continue is kept for a person to look at, for as long as there is a VM process that has it.
+    @Test(arguments: [Recovery.Decision.rollBack, .finishHandover])
+    func aGuestThatCannotBeContinuedIsKept(decision: Recovery.Decision) {
+        var script = Script()
+        script.send(.recovered(decision, isRestart: false))
+        script.fail(at: .continueGuest)
+        #expect(script.take().suffix(2) == ["report unclear", "ready"])
+        guard case .standing(.unclear) = script.lifecycle.state else {
+            Issue.record("\(script.lifecycle.state)")
+            return
+        }
+        script = Script()
+        script.send(.recovered(decision, isRestart: false))
+        script.run(until: .continueGuest)
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .continueGuest)
+        script.run()
+        #expect(script.log.contains("report lost") && script.log.last == "exit 1")
+    }
+
+    /// The new VM process has ended before it was told to continue: that is not the end of the guest.
+    @Test func newVMProcessThatEndsAtTheCommitIsNotTheGuests() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.upgrade, 1))
+        script.run(until: .continueGuest)
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .continueGuest)
+        script.run()
+        #expect(script.log.suffix(2) == ["report undone handover", "reply failed: r"])
+        #expect(script.lifecycle.state == .standing(.running))
     }
 
     @Test func vmProcessEnds() {
@@ -329,7 +376,8 @@ struct SequenceTests {
     }
 
     private static let abandoning = [
-        "report lost", "report began abandon", "dump-memory", "empty-store", "report finished abandon",
+        "report lost", "report began abandon", "record-lost", "dump-memory", "empty-store",
+        "report finished abandon",
     ]
 
     private static let bootingAnew = [

@@ -22,6 +22,7 @@ struct TransitionTests {
     private static func events(_ node: Node) -> [Lifecycle.Event] {
         var events: [Lifecycle.Event] = [
             .terminate(.restart), .terminate(.stop), .terminate(.signal), .vmProcessEnded(reason: "r"), .poweredOff,
+            .foundPaused,
         ]
         if node.lifecycle.state == .recovering {
             events += decisions.flatMap { [.recovered($0, isRestart: false), .recovered($0, isRestart: true)] }

@@ -59,6 +59,12 @@ final class RunningGuest {
         bootID = GuestConsole(Array(console.bytes)).boots.last?.id ?? ""
     }
 
+    /// Takes the boot that a start by other means has brought about for the guest's.
+    func followNewBoot() async throws {
+        console = try await ConsoleFollower(following: name, in: system)
+        try await waitUntilBooted(3)
+    }
+
     /// Follows the console with another process: one ends with each guest whose memory file it reads.
     func followAgain() async throws {
         console = try await ConsoleFollower(following: name, in: system)
@@ -159,6 +165,18 @@ final class RunningGuest {
         process.arguments.contains("guest=\(name),process=qemu-\(name)")
     }
 
+    /// The log on the image of a guest that is off, which has no errors. Clusters that a killed QEMU has allocated and
+    /// not come to use are none.
+    func checkedDiskLog() async throws -> GuestDiskLog {
+        let check = try await system.run(["qemu-img", "check", "-q", plan.image], check: false)
+        guard [0, 3].contains(check.status) else {
+            throw CommandFailure(description: "'\(plan.image)' is damaged: \(check.stdout)\(check.stderr)")
+        }
+        let copy = "/run/disk-log.raw"
+        try await system.run(["qemu-img", "convert", "-O", "raw", plan.image, copy])
+        return try GuestDiskLog(image: system.hostPath(copy))
+    }
+
     func diskLog() throws -> GuestDiskLog { try GuestDiskLog(image: system.hostPath(plan.image)) }
 
     /// Journal entries of a state change of this guest, oldest first.
@@ -207,6 +225,12 @@ final class RunningGuest {
             properties["NFileDescriptorStore"] == "\(plan.inventory.count + 1)",
             sourceLocation: sourceLocation
         )
+    }
+
+    /// The VM process that runs the guest holds the locks of its disk's image.
+    func expectImageLocked(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let check = try await system.run(["qemu-img", "check", "-q", plan.image], check: false)
+        #expect(check.status != 0 && check.stderr.contains("lock"), "\(check)", sourceLocation: sourceLocation)
     }
 
     /// What a supervisor that has just been started was handed, where `generation` was the guest's VM process.
