@@ -9,7 +9,11 @@ SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 
-.PHONY: all build install check-format staged trees stage demo test soak bench clean
+# How long 'make fuzz' looks at each target, and which targets there are.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= definition qmp varlink ledger process
+
+.PHONY: all build install check-format staged trees stage demo test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -59,6 +63,19 @@ PERDURE_TEST_SOAK ?= 1000
 soak: stage
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) PERDURE_TEST_SOAK=$(PERDURE_TEST_SOAK) \
 		swift test --disable-xctest --no-parallel --filter SystemTests.SoakTests
+
+# What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
+test-sanitize:
+	packaging/install-dependencies build
+	for sanitizer in thread address; do \
+		swift test --sanitize=$$sanitizer --scratch-path .build/$$sanitizer --disable-xctest --no-parallel \
+			--skip SystemTests --skip HostileResourceTests || exit 1; \
+	done
+
+# What is found becomes a part of the corpus, which 'make test' replays.
+fuzz:
+	packaging/install-dependencies build
+	Tests/Fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: staged
 	swift build --product perdure-bench $(SWIFT_FLAGS)

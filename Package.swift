@@ -21,6 +21,21 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = [], testData:
     ]
 }
 
+let fuzzTargets = ["definition", "qmp", "varlink", "ledger", "process"]
+
+/// Their main function is libFuzzer's: they can be linked only where that is asked for, as 'make fuzz' does.
+let fuzzers: [Target] =
+    Context.environment["PERDURE_FUZZ"] == nil
+    ? []
+    : fuzzTargets.map { name in
+        .executableTarget(
+            name: "perdure-fuzz-\(name)",
+            dependencies: ["FuzzTargets"],
+            path: "Tests/Fuzz/Fuzzers/\(name)",
+            swiftSettings: settings
+        )
+    }
+
 let package = Package(
     name: "perdure",
     products: [.executable(name: "perdure", targets: ["perdure"])],
@@ -60,7 +75,20 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "SystemTests", dependencies: ["Lifecycle", "SystemTestSupport"], swiftSettings: settings),
+        .target(
+            name: "FuzzTargets",
+            dependencies: ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Supervisor", "Varlink"],
+            path: "Tests/Fuzz/Targets",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: ["FuzzTargets", "Linux"],
+            path: "Tests/Fuzz/Tests",
+            swiftSettings: settings
+        ),
     ]
+        + fuzzers
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])
         + library("QMP", ["Linux"])

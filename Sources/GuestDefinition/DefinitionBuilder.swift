@@ -15,7 +15,8 @@ struct DefinitionBuilder {
         let hardware = GuestHardware(
             machine: value("Machine", guest, Values.machine) ?? "q35",
             accelerator: accelerator,
-            cpuCount: value("Count", section(.cpu)) { text throws(ValueProblem) in try Values.integer(text, in: 1...255)
+            cpuCount: value("Count", section(.cpu)) { text throws(ValueProblem) in
+                try Values.integer(text, in: GuestHardware.cpuCounts)
             }
                 ?? 1,
             cpuModel: cpuModel(accelerator),
@@ -48,13 +49,15 @@ struct DefinitionBuilder {
     }
 
     private mutating func ram() -> [RAMBlock] {
-        let limits: ClosedRange<UInt64> = (32 << 20)...(64 << 40)
+        let limits: ClosedRange<UInt64> = (32 << 20)...GuestHardware.largestRAM
         let found = sections.filter { $0.name.kind == .ram }
         if found.isEmpty {
             problems.add("there is no [RAM ID] section; add one, such as [RAM main] with Size=1G", inFile: 0)
         }
-        if found.count > 128 {
-            problems.add("this is RAM block 129, but QEMU takes at most 128 NUMA nodes", at: found[128].place)
+        let most = GuestHardware.ramBlockCounts.upperBound
+        if found.count > most {
+            let message = "this is RAM block \(most + 1), but QEMU takes at most \(most) NUMA nodes"
+            problems.add(message, at: found[most].place)
         }
         var total: UInt64 = 0
         var blocks: [RAMBlock] = []
@@ -137,7 +140,7 @@ struct DefinitionBuilder {
         }
         if disk.readOnly && other.readOnly { return }
         problems.add(
-            "\(quoted(disk.image)) is also the image of [Disk \(other.id)], and two disks would damage it; "
+            "\(quoted(disk.image)) is also the image of \(SectionName(kind: .disk, id: other.id).title), and two disks would damage it; "
                 + "give each its own, or set ReadOnly=yes for both",
             at: place
         )

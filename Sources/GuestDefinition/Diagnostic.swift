@@ -71,12 +71,15 @@ public struct DefinitionError: Error, Sendable, Equatable, CustomStringConvertib
     }
 }
 
-/// Text from a file as it may appear in a message: in quotes, on one line, and not too long.
-func quoted(_ text: some StringProtocol) -> String {
+/// Text from a file as it may appear in a message, in quotes.
+func quoted(_ text: some StringProtocol) -> String { "'\(shown(text))'" }
+
+/// Text from a file as it may appear in a message: on one line, and not too long.
+func shown(_ text: some StringProtocol) -> String {
     let limit = 80
     let scalars = text.unicodeScalars.prefix(limit + 1)
     let shown = String(String.UnicodeScalarView(scalars.prefix(limit).map { printable($0) }))
-    return scalars.count > limit ? "'\(shown)…'" : "'\(shown)'"
+    return scalars.count > limit ? "\(shown)…" : shown
 }
 
 /// Keeps control characters, which could steer a terminal, out of what is printed.

@@ -43,6 +43,26 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     }
 }
 
+extension GuestHardware {
+    /// Whether this is within what any definition can ask for.
+    public var isPlausible: Bool {
+        var total: UInt64 = 0
+        for block in ram {
+            let (sum, overflow) = total.addingReportingOverflow(block.size)
+            if overflow { return false }
+            total = sum
+        }
+        return GuestHardware.cpuCounts.contains(cpuCount) && GuestHardware.ramBlockCounts.contains(ram.count)
+            && total <= GuestHardware.largestRAM && disks.count <= QEMUCommandLine.diskSlots.count
+    }
+
+    static let cpuCounts = 1...255
+    /// QEMU takes at most 128 NUMA nodes.
+    static let ramBlockCounts = 1...128
+    /// Bytes, of all blocks together.
+    static let largestRAM: UInt64 = 64 << 40
+}
+
 public enum Accelerator: String, Sendable, Codable, CaseIterable {
     case tcg
     case kvm

@@ -76,7 +76,8 @@ struct SectionName: Hashable {
     /// Empty if the kind takes none.
     var id: String
 
-    var title: String { id.isEmpty ? "[\(kind.rawValue)]" : "[\(kind.rawValue) \(id)]" }
+    /// For messages.
+    var title: String { id.isEmpty ? "[\(kind.rawValue)]" : "[\(kind.rawValue) \(shown(id))]" }
 }
 
 struct Assignment {

@@ -114,7 +114,8 @@ public struct FileIdentity: Hashable, Sendable, Codable {
     init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
-        modified = Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+        // Wraps: a VM process can give its memory files any time there is.
+        modified = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
         owner = status.st_uid
     }
 

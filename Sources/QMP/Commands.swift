@@ -1,3 +1,5 @@
+import Linux
+
 /// The commands that Perdure uses, as in QEMU's QAPI schema. Members that it does not use are left out.
 
 public struct NegotiateCapabilities: QMPCommand {
@@ -15,7 +17,7 @@ public struct QueryVersion: QMPCommand {
         }
 
         public let qemu: Numbers
-        public let package: String
+        public let package: Words
     }
 
     public static let name = "query-version"
@@ -36,7 +38,7 @@ public struct QueryStatus: QMPCommand {
 public struct RunState: RawRepresentable, Codable, Hashable, Sendable, CustomStringConvertible {
     public let rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
-    public var description: String { rawValue }
+    public var description: String { ForeignText.printable(rawValue) }
 
     public static let running = RunState(rawValue: "running")
     public static let paused = RunState(rawValue: "paused")

@@ -64,8 +64,8 @@ public struct MigrateIncoming: QMPCommand {
 public struct QueryMigration: QMPCommand {
     public struct Reply: Decodable, Sendable {
         public let status: MigrationStatus?
-        public let error: String?
-        public let blockers: [String]?
+        public let error: Words?
+        public let blockers: [Words]?
 
         enum CodingKeys: String, CodingKey {
             case status

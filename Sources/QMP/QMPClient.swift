@@ -3,11 +3,17 @@ import Linux
 
 /// A client of one QEMU's monitor, over one end of a socket pair.
 ///
-/// QEMU is not trusted: a line longer than `maximumLine`, or one that is no JSON object, ends the connection. When the
-/// connection ends every waiting command fails and `onDisconnect` is called once.
+/// QEMU is not trusted: a line longer than `maximumLine`, or one that is no JSON object, ends the connection. What QEMU
+/// sends faster than it can be read is left in the socket, so that neither memory nor the loop's time goes to it without
+/// bound. When the connection ends every waiting command fails and `onDisconnect` is called once.
 public actor QMPClient {
-    /// The longest line that is read, in bytes. QEMU's schema, the longest known, has about 250 kB.
-    public static let maximumLine = 4 << 20
+    /// The longest line that is read, in bytes. QEMU's schema, the longest known, has about 250 kB. A line takes up to
+    /// 48 times its length while it is read.
+    public static let maximumLine = 1 << 20
+    /// CPU time that reading lines may take before everything else on the loop has its turn.
+    private static let turn = Duration.milliseconds(10)
+    /// How many times as long as a turn the client rests after it.
+    private static let rest = 4
 
     private nonisolated let loop: EventLoop
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -29,6 +35,7 @@ public actor QMPClient {
     private let onEvent: @Sendable (QMPEvent) -> Void
     private let onDisconnect: @Sendable (String) -> Void
     private var watch: ReadWatch?
+    private var restTimer: Timer?
     private var buffer: [UInt8] = []
     private var scanned = 0
     private var issued = 0
@@ -56,7 +63,7 @@ public actor QMPClient {
 
     /// Begins to talk: to a QEMU that has just started, or to one that another client has left at any point.
     public func negotiate(deadline: Duration) async throws {
-        watch = loop.whenReadable(socket) { [weak self] in self?.assumeIsolated { $0.readable() } }
+        listen()
         do {
             _ = try await execute(NegotiateCapabilities(), resynchronizing: true, deadline: deadline)
         } catch QMPError.refused(_, let description) where description.contains("negotiation is already complete") {
@@ -124,7 +131,7 @@ public actor QMPClient {
         do {
             return try JSONDecoder().decode(Response<Command.Reply>.self, from: Data(line)).return
         } catch {
-            throw QMPError.malformed(command: Command.name, detail: "\(error)")
+            throw QMPError.malformed(command: Command.name, detail: ForeignText.printable("\(error)"))
         }
     }
 
@@ -143,6 +150,10 @@ public actor QMPClient {
         entry.continuation.resume(throwing: QMPError.timedOut(command: entry.command, after: deadline))
     }
 
+    private func listen() {
+        watch = loop.whenReadable(socket) { [weak self] in self?.assumeIsolated { $0.readable() } }
+    }
+
     /// One piece at a time: everything else on the loop has its turn between, however much QEMU sends.
     private func readable() {
         if ended != nil { return }
@@ -150,28 +161,48 @@ public actor QMPClient {
             switch try UnixSocket.receive(from: socket) {
             case .nothingYet: return
             case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
-            case .bytes(let bytes, _): take(bytes)
+            case .bytes(let bytes, _):
+                buffer += bytes
+                readLines()
             }
         } catch {
             disconnect("\(error)", notify: true)
         }
     }
 
-    private func take(_ bytes: ArraySlice<UInt8>) {
-        buffer += bytes
+    private func readLines() {
+        let begin = ThreadTime.now
+        var used = Duration.zero
         var start = 0
-        while ended == nil, let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n")) {
+        while ended == nil, used < QMPClient.turn,
+            let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n"))
+        {
             handle(Array(buffer[start..<end]))
             start = end + 1
             scanned = start
+            used = ThreadTime.now - begin
         }
         // The connection's end has emptied it.
         if ended != nil { return }
         buffer.removeFirst(start)
+        if used >= QMPClient.turn { return rest(for: used * QMPClient.rest) }
         scanned = buffer.count
         if buffer.count > QMPClient.maximumLine {
             disconnect("QEMU sent a line of more than \(QMPClient.maximumLine) bytes", notify: true)
         }
+    }
+
+    private func rest(for duration: Duration) {
+        scanned = 0
+        watch = nil
+        restTimer = loop.after(duration) { [weak self] in self?.assumeIsolated { $0.goOn() } }
+    }
+
+    private func goOn() {
+        restTimer = nil
+        if ended != nil { return }
+        readLines()
+        if ended == nil, restTimer == nil { listen() }
     }
 
     private func handle(_ line: [UInt8]) {
@@ -188,7 +219,8 @@ public actor QMPClient {
         isSynchronized = true
         entry.timer.cancel()
         if let error = header.error {
-            entry.continuation.resume(throwing: QMPError.refused(command: entry.command, description: error.desc))
+            let words = error.desc.description
+            entry.continuation.resume(throwing: QMPError.refused(command: entry.command, description: words))
         } else {
             entry.continuation.resume(returning: line)
         }
@@ -203,6 +235,7 @@ public actor QMPClient {
         ended = reason
         watch?.cancel()
         watch = nil
+        restTimer = nil
         buffer = []
         let failed = waiting
         waiting = [:]

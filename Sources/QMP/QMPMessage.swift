@@ -53,7 +53,7 @@ struct Header: Decodable {
     }
 
     struct Failure: Decodable {
-        let desc: String
+        let desc: Words
     }
 
     let id: String?

@@ -9,6 +9,9 @@ extension GuestSupervisor {
     /// is not read holds only so many commands.
     private static let overdueInterval = Duration.seconds(600)
 
+    /// A longer pause is none: deadlines end a handover long before.
+    private static let longestPause: Int64 = 3_600_000_000
+
     func continueGuest() async throws {
         guard let vm = current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
         guard vm.handle.isRunning else {
@@ -46,9 +49,11 @@ extension GuestSupervisor {
         guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
             return
         }
-        let pause = Int(clamping: resumed - stopped)
         (previous ?? current).stoppedAt = nil
-        ledger?.lastPause = pause
+        // Two clocks that two VM processes have set as they like.
+        let (pause, overflow) = resumed.subtractingReportingOverflow(stopped)
+        let isPlausible = !overflow && (0...GuestSupervisor.longestPause).contains(pause)
+        ledger?.lastPause = isPlausible ? Int(pause) : nil
     }
 
     /// Waits until the guest's VM process answers, and has the guest continued if it is paused then: what it was told

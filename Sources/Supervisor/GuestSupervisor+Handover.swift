@@ -10,6 +10,8 @@ import Systemd
 extension GuestSupervisor {
     /// More device state than this is no device state.
     static let largestState: UInt64 = 256 << 20
+    /// No QEMU has more reasons at a time.
+    private static let shownBlockers = 8
 
     /// Everything that can speak against the handover without a pause, and what can be prepared for it.
     func compare() async throws {
@@ -25,7 +27,8 @@ extension GuestSupervisor {
         }
         let migration = try await current.qmp.execute(QueryMigration(), deadline: questionDeadline)
         if let blockers = migration.blockers, !blockers.isEmpty {
-            throw Lifecycle.Failure("QEMU can't save this guest: \(blockers.joined(separator: "; "))")
+            let reasons = blockers.prefix(GuestSupervisor.shownBlockers).map(\.description).joined(separator: "; ")
+            throw Lifecycle.Failure("QEMU can't save this guest: \(reasons)")
         }
         try await current.prepareSave(to: inventory[Inventory.state])
     }

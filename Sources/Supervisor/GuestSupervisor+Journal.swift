@@ -205,7 +205,7 @@ public struct Milliseconds: CustomStringConvertible, Sendable {
     public init(microseconds: Int) { self.microseconds = microseconds }
 
     public var description: String {
-        let tenths = (microseconds + 50) / 100
+        let tenths = microseconds / 100 + (microseconds % 100 >= 50 ? 1 : 0)
         return "\(tenths / 10).\(tenths % 10) ms"
     }
 }

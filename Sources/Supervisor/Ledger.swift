@@ -40,6 +40,23 @@ struct Ledger: Codable, Equatable, Sendable {
     var restarts: [Int]?
 }
 
+extension Ledger {
+    /// More than any guest can have had.
+    private static let lastGeneration = 1 << 40
+    /// An hour, in microseconds.
+    private static let longestPause = 3_600_000_000
+
+    /// What can't be carried on with, whoever wrote it; nil where nothing speaks against it.
+    fileprivate var implausibility: String? {
+        let generations = [generation, current?.generation, other?.generation].compactMap { $0 }
+        if !generations.allSatisfy((0...Ledger.lastGeneration).contains) { return "the VM processes' generations" }
+        if [current, other].contains(where: { $0.map { $0.pid <= 0 } ?? false }) { return "a VM process's pid" }
+        if let lastPause, !(0...Ledger.longestPause).contains(lastPause) { return "the last pause" }
+        if !hardware.isPlausible { return "the guest's hardware" }
+        return nil
+    }
+}
+
 /// Which process a VM process is, and what it runs.
 struct VMProcessRecord: Codable, Equatable, Sendable {
     var generation: Int
@@ -62,12 +79,14 @@ struct LedgerFile: Sendable {
         case noValidSlot
         case newerFormat(Int)
         case wrongSize
+        case implausible(String)
 
         var description: String {
             switch self {
             case .noValidSlot: "neither of its two copies is whole"
             case .newerFormat(let format): "it has format \(format), which only a newer perdure understands"
             case .wrongSize: "its file is not as perdure makes it"
+            case .implausible(let what): "what it says of \(what) can't be"
             }
         }
     }
@@ -101,6 +120,7 @@ struct LedgerFile: Sendable {
         let format = try JSONDecoder().decode(Format.self, from: Data(newest.payload)).format
         if format > Ledger.currentFormat { throw Problem.newerFormat(format) }
         let ledger = try JSONDecoder().decode(Ledger.self, from: Data(newest.payload))
+        if let what = ledger.implausibility { throw Problem.implausible(what) }
         return (LedgerFile(file: file, sequence: newest.sequence), ledger)
     }
 

@@ -11,14 +11,19 @@ struct ProcessOutput: Sendable {
 
     init() throws { file = try MemoryFile.create("vm-output", size: UInt64(ProcessOutput.size), growth: .fixed) }
 
-    /// That of a process which another supervisor has started.
-    init(of pid: Int32) throws { file = try Descriptor.open("/proc/\(pid)/fd/2", O_RDONLY) }
+    /// That of a process which another supervisor has started. The process may have put something else in its place:
+    /// what is no file of ours could block whoever opens or reads it.
+    init(of pid: Int32) throws {
+        let path = "/proc/\(pid)/fd/2"
+        file = try Descriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+        guard MemoryFile.isSealed(file) else { throw SystemCallError("read", on: path, code: EINVAL) }
+    }
 
     /// The last lines, nil where there is none.
     var lastWords: String? {
         guard let bytes = try? file.read(at: 0, count: ProcessOutput.size) else { return nil }
         let lines = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n")
-        return lines.isEmpty
-            ? nil : lines.suffix(3).map { $0.prefix(ProcessOutput.longestLine) }.joined(separator: "; ")
+        let last = lines.suffix(3).map { ForeignText.printable($0, limit: ProcessOutput.longestLine) }
+        return last.isEmpty ? nil : last.joined(separator: "; ")
     }
 }

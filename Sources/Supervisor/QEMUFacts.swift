@@ -39,6 +39,15 @@ public struct QEMUFacts: Sendable {
         init(_ description: String) { self.description = description }
     }
 
+    /// Ten times what a QEMU has of machine types or CPU models.
+    private static let mostNames = 4096
+
+    /// Whether it can be the name of a machine type or CPU model: it becomes part of QEMU's command line.
+    private static func isName(_ text: String) -> Bool {
+        (1...64).contains(text.utf8.count)
+            && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ",") }
+    }
+
     /// Asks a QEMU that runs.
     static func ask(_ qmp: QMPClient, path: String, deadline: Duration) async throws -> QEMUFacts {
         let version = try await qmp.execute(QueryVersion(), deadline: deadline)
@@ -46,16 +55,19 @@ public struct QEMUFacts: Sendable {
         let models = try await qmp.execute(QueryCPUDefinitions(), deadline: deadline)
         let schema = try await qmp.execute(QuerySchema(), deadline: deadline)
         var machineNames: [String: String] = [:]
-        for machine in machines {
+        for machine in machines.prefix(QEMUFacts.mostNames) where isName(machine.name) {
             machineNames[machine.name] = machine.name
-            if let alias = machine.alias { machineNames[alias] = machine.name }
+            if let alias = machine.alias, isName(alias) { machineNames[alias] = machine.name }
         }
         return QEMUFacts(
             path: path,
             version: QEMUVersion(major: version.qemu.major, minor: version.qemu.minor, micro: version.qemu.micro),
-            package: version.package,
+            package: version.package.description,
             machines: machineNames,
-            cpuModels: Dictionary(models.map { ($0.name, $0.aliasOf ?? $0.name) }) { first, _ in first },
+            cpuModels: Dictionary(
+                models.prefix(QEMUFacts.mostNames).filter { isName($0.name) && $0.aliasOf.map(isName) != false }
+                    .map { ($0.name, $0.aliasOf ?? $0.name) }
+            ) { first, _ in first },
             // The schema's type names are numbers: the transports are found by their members' names.
             hasFileMigration: schema.contains { entity in
                 let names = Set((entity.members ?? []).compactMap(\.name))

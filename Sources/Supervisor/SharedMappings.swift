@@ -17,18 +17,25 @@ enum SharedMappings {
             if part.isEmpty { break }
             text += part
         }
-        return String(decoding: text, as: UTF8.self).split(separator: "\n").reduce(0) { total, line in
-            total + length(of: file, in: line)
+        return length(of: file, in: text)
+    }
+
+    /// - Parameter maps: the text of a /proc/PID/maps.
+    static func length(of file: FileIdentity, in maps: [UInt8]) -> UInt64 {
+        // A process may map a file as often as it likes: no sum of that is what a guest has.
+        String(decoding: maps, as: UTF8.self).split(separator: "\n").reduce(0) { total, line in
+            let (sum, overflow) = total.addingReportingOverflow(length(of: file, inLine: line))
+            return overflow ? .max : sum
         }
     }
 
-    private static func length(of file: FileIdentity, in line: Substring) -> UInt64 {
+    private static func length(of file: FileIdentity, inLine line: Substring) -> UInt64 {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
         guard fields.count > 4, fields[1].hasPrefix("rw"), fields[1].hasSuffix("s"), fields[4] == "\(file.inode)",
             device(fields[3]) == file.device
         else { return 0 }
         let ends = fields[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
-        return ends.count == 2 ? ends[1] - ends[0] : 0
+        return ends.count == 2 && ends[0] < ends[1] ? ends[1] - ends[0] : 0
     }
 
     /// `major:minor` in hexadecimal, as stat(2) has it in one number.

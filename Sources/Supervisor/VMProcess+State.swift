@@ -68,7 +68,7 @@ extension VMProcess {
         )
         if MigrationStatus(event: event) == .completed { return }
         let migration = try await qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
-        throw MigrationFailed(description: migration.error ?? "QEMU says no more than that it failed")
+        throw MigrationFailed(description: migration.error?.description ?? "QEMU says no more than that it failed")
     }
 
     /// Cancels a save that is still under way; a guest can't be continued before.

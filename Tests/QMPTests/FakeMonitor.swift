@@ -97,7 +97,12 @@ final class FakeMonitor: Sendable {
 
     func send(_ line: String) throws { try send(Array("\(line)\r\n".utf8)) }
 
-    func send(_ bytes: [UInt8]) throws { _ = try UnixSocket.send(bytes[...], to: end()) }
+    func send(_ bytes: [UInt8], attaching descriptors: [Descriptor] = []) throws {
+        _ = try UnixSocket.send(bytes[...], attaching: descriptors, to: end())
+    }
+
+    /// Ends one direction of the connection, or both; the socket stays open.
+    func shut(_ how: Int32) throws { _ = shutdown(try end().raw, how) }
 
     /// Sends more than fits into the socket. False where the client has gone before all was sent.
     func flood(_ bytes: [UInt8]) async throws -> Bool {

@@ -82,7 +82,7 @@ extension SystemTests {
 }
 
 /// A connection to a socket, and nothing that it would do by itself.
-private final class RawConnection {
+final class RawConnection {
     private let socket: Int32
 
     init(_ path: String) throws {

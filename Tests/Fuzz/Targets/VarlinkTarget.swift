@@ -1,0 +1,69 @@
+import Dispatch
+import FoundationEssentials
+import GuestDefinition
+import Linux
+import Synchronization
+import Varlink
+
+@testable import Supervisor
+
+/// The bytes that a client of the control socket sends.
+enum VarlinkTarget {
+    private static let loop = EventLoop(label: "fuzz-varlink")
+
+    static func check(_ input: [UInt8]) throws {
+        let supervisor = GuestSupervisor(guest: "web", loop: loop, loader: DefinitionLoader(directories: [])) { _ in }
+        let replies = try onLoop { try await supervisor.repliesToClient(sending: input) }
+        let calls = input.count { $0 == 0 }
+        let messages = replies.split(separator: 0, omittingEmptySubsequences: false)
+        try require(messages.last?.isEmpty == true, "a reply has no end")
+        try require(messages.count - 1 <= calls, "there are more replies than calls")
+        for message in messages.dropLast() {
+            // A method's name comes back in the error, with each of its bytes escaped at worst.
+            try require(message.count < 7 * VarlinkMessage.maximumLength, "a reply is longer than what it replies to")
+            _ = try JSONDecoder().decode(Reply.self, from: Data(message))
+        }
+    }
+
+    private struct Reply: Decodable {
+        let error: String?
+    }
+}
+
+extension GuestSupervisor {
+    /// What a client gets that sends all this at once, and reads what it gets.
+    fileprivate func repliesToClient(sending bytes: [UInt8]) throws -> [UInt8] {
+        inventory[Inventory.consoleLog] = try MemoryFile.create("console.log", growth: .allowed)
+        let (ours, theirs) = try UnixSocket.pair()
+        let connection = ControlConnection(socket: ours, supervisor: self)
+        var replies: [UInt8] = []
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let sent = try UnixSocket.send(rest.prefix(4096), to: theirs)
+            rest = rest.dropFirst(sent)
+            let goesOn = connection.readable(self)
+            while case .bytes(let reply, let attached) = try UnixSocket.receive(from: theirs) {
+                replies += reply
+                try require(attached.count <= 4, "a reply brings \(attached.count) descriptors")
+            }
+            if !goesOn { break }
+        }
+        return replies
+    }
+}
+
+/// Runs something asynchronous to its end. Blocks.
+func onLoop<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
+    let result = Mutex<Swift.Result<Result, any Error>?>(nil)
+    let done = DispatchSemaphore(value: 0)
+    Task.detached {
+        let value: Swift.Result<Result, any Error>
+        do { value = .success(try await body()) } catch { value = .failure(error) }
+        result.withLock { $0 = value }
+        done.signal()
+    }
+    guard done.wait(timeout: .now() + .seconds(20)) == .success, let result = result.withLock({ $0 }) else {
+        throw Violation("it takes longer than 20 s")
+    }
+    return try result.get()
+}
