@@ -57,7 +57,8 @@ final class ControlConnection {
         let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
         switch method {
         case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
-        case .getStatus: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
+        case .getStatus:
+            reply(supervisor) { try VarlinkMessage.reply(GuestInterface.StatusReply(await $0.status())) }
         case .getConsole:
             guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
             else {
@@ -68,27 +69,86 @@ final class ControlConnection {
         case .exec: request(.exec, message, supervisor)
         case .load: request(.load, message, supervisor)
         case .upgrade: request(.upgrade, message, supervisor)
+        case .rehearse:
+            request(.rehearse, message, supervisor) { supervisor in
+                guard let rehearsal = supervisor.rehearsal else { return nil }
+                return try VarlinkMessage.reply(
+                    GuestInterface.RehearsalReply(
+                        qemu: rehearsal.qemu,
+                        qemuVersion: "\(rehearsal.version)",
+                        pauseUsec: rehearsal.pause
+                    )
+                )
+            }
+        case .checkHandover:
+            guard let qemu = qemu(message) else { return }
+            reply(supervisor) { supervisor in
+                do {
+                    return try VarlinkMessage.reply(try await supervisor.check(qemu: qemu.path))
+                } catch let refusal as Refusal {
+                    return try ControlConnection.error(refusal)
+                }
+            }
         }
     }
 
-    private func request(_ request: Request, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+    /// - Parameter success: the reply where what was asked for has been done.
+    private func request(
+        _ request: Request,
+        _ message: [UInt8],
+        _ supervisor: isolated GuestSupervisor,
+        success: @escaping @Sendable (isolated GuestSupervisor) async throws -> [UInt8]? = {
+            try VarlinkMessage.reply(GuestInterface.StatusReply(await $0.status()))
+        }
+    ) {
+        guard let qemu = qemu(message) else { return }
+        reply(supervisor) { supervisor in
+            let reply = await withCheckedContinuation { continuation in
+                supervisor.request(request, qemu: qemu.path) { continuation.resume(returning: $0) }
+            }
+            switch reply {
+            case .done: return try await success(supervisor)
+            case .refused(let refusal): return try ControlConnection.error(refusal)
+            case .failed(let reason):
+                return try VarlinkMessage.error(
+                    GuestInterface.Failure.failed.qualified,
+                    VarlinkMessage.Reason(reason)
+                )
+            }
+        }
+    }
+
+    /// The QEMU program that a call names, if it does. Nil where the call has been answered with what is wrong with it.
+    private func qemu(_ message: [UInt8]) -> (path: String?, Void)? {
         guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
-            return send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+            send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+            return nil
         }
         if let qemu = parameters.qemu, !qemu.hasPrefix("/") {
-            return fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
+            fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
+            return nil
         }
+        return (parameters.qemu, ())
+    }
+
+    /// Answers once `body` has an answer; calls that have come meanwhile wait.
+    private func reply(
+        _ supervisor: isolated GuestSupervisor,
+        _ body: @escaping (isolated GuestSupervisor) async throws -> [UInt8]?
+    ) {
         isBusy = true
-        supervisor.request(request, qemu: parameters.qemu) { [self] reply in
+        Task {
+            let bytes = try? await body(supervisor)
             isBusy = false
-            switch reply {
-            case .done: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
-            case .refused(let refusal): fail(refusal.isNotRunning ? .notRunning : .refused, refusal.reason)
-            case .failed(let reason): fail(.failed, reason)
-            }
+            send(bytes)
             answerNext(supervisor)
             if isBroken { supervisor.control?.drop(self) }
         }
+    }
+
+    private static func error(_ refusal: Refusal) throws -> [UInt8] {
+        let failure: GuestInterface.Failure = refusal.isNotRunning ? .notRunning : .refused
+        return try VarlinkMessage.error(failure.qualified, VarlinkMessage.Reason(refusal.reason))
     }
 
     /// What every Varlink service answers.

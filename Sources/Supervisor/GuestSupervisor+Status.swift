@@ -3,8 +3,10 @@ import Linux
 import Varlink
 
 extension GuestSupervisor {
-    var status: GuestInterface.Status {
-        GuestInterface.Status(
+    func status() async -> GuestInterface.Status {
+        let pid = current?.record.pid
+        let replaced = try? await BlockingCalls.run { pid.map(OutdatedProgram.replacedFiles) ?? [] }
+        return GuestInterface.Status(
             guest: name,
             state: stateName,
             summary: summary,
@@ -13,7 +15,8 @@ extension GuestSupervisor {
             qemu: current?.record.qemu,
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
-            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0
+            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
+            outdated: replaced?.isEmpty == false
         )
     }
 
@@ -53,6 +56,7 @@ extension GuestSupervisor {
         switch operation {
         case .start: "Starting"
         case .handover: "Handing over to the next VM process"
+        case .rehearse: "Rehearsing a handover"
         case .save: "Saving"
         case .exec: "Replacing the VM process"
         case .load: "Loading"

@@ -22,6 +22,10 @@ enum JournalMessage: String {
     case vmProcessSilent = "2a117b58e9de447eb404282aa0a17c3b"
     case storeIncomplete = "bfedc6cea7ff41adb981ba63f5bdc9af"
     case changesWait = "92d2c7cc524243e9b61aede2448933fa"
+    case rehearsalBegan = "fe260aeb437547b5a855b9137a6a9247"
+    case rehearsed = "75c4181e48194bfaae16724bc08e0cef"
+    case rehearsalFailed = "adc3f53419fb43c09534bc7a7a69e7b3"
+    case preflightWarning = "9a97e549b40f40b080adfef7058cc904"
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
 }

@@ -13,6 +13,7 @@ struct GuestStatus: Decodable, Sendable {
     let qemuVersion: String?
     let lastPauseUsec: Int?
     let consoleBytes: Int
+    let outdated: Bool
 }
 
 /// A guest that has been started by its unit, with all that can be seen of it.
