@@ -11,6 +11,7 @@ struct QEMUCommandLineTests {
         var descriptors: VMProcessDescriptors
         var version = QEMUVersion(major: 7, minor: 2, micro: 22)
         var incoming = false
+        var copyOnWrite = false
         var testDescription: String { name }
     }
 
@@ -48,6 +49,13 @@ struct QEMUCommandLineTests {
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
+        Example(
+            name: "one-block-copy-on-write",
+            hardware: oneBlock,
+            descriptors: all,
+            incoming: true,
+            copyOnWrite: true
+        ),
         Example(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
         Example(
             name: "two-blocks-four-cpus",
@@ -86,7 +94,8 @@ struct QEMUCommandLineTests {
             hardware: example.hardware,
             descriptors: example.descriptors,
             version: example.version,
-            incoming: example.incoming
+            incoming: example.incoming,
+            copyOnWrite: example.copyOnWrite
         )
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(example.name).args")
         let text = arguments.joined(separator: "\n") + "\n"

@@ -51,7 +51,6 @@ extension SystemTests {
                 print("rehearsal: \(try await guest.perdure("upgrade", "--dry-run").stdout)", terminator: "")
                 try await guest.expectGuestIntact(pid: old.pid)
                 try await guest.perdure("upgrade")
-                for e in [try await guest.journal(.rehearsed).last, try await guest.journal(.handoverDone).last] { for (k, v) in e! where k.hasSuffix("_USEC") && k.hasPrefix("PERD") { print("STEP", k, v) }; print("STEP") }
                 try await guest.expectGuestIntact()
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
