@@ -24,6 +24,7 @@ public actor QMPClient {
     }
 
     private let socket: Descriptor
+    /// Replies to a client that used this socket before must not be taken for ours.
     private let prefix: String
     private let onEvent: @Sendable (QMPEvent) -> Void
     private let onDisconnect: @Sendable (String) -> Void
@@ -34,7 +35,7 @@ public actor QMPClient {
     private var waiting: [String: Waiting] = [:]
     private var expectations: [Int: Expectation] = [:]
     private var ended: String?
-    /// Before the first reply, the rest of a line may come that another process had begun to read.
+    /// Before the first reply, what comes may be for the client before this one, and begin in the middle of a line.
     private var isSynchronized = false
 
     /// - Parameters:
@@ -50,7 +51,6 @@ public actor QMPClient {
         self.loop = loop
         self.onEvent = onEvent
         self.onDisconnect = onDisconnect
-        // Replies to a client that used this socket before must not be taken for ours.
         prefix = String(UInt64.random(in: .min ... .max), radix: 36)
     }
 
@@ -108,10 +108,10 @@ public actor QMPClient {
     ) async throws -> Command.Reply {
         if let ended { throw QMPError.disconnected(command: Command.name, reason: ended) }
         issued += 1
-        let id = "\(prefix)-\(issued)"
-        var bytes = try [UInt8](
-            JSONEncoder().encode(Request(execute: Command.name, arguments: command.arguments, id: id))
-        )
+        // QEMU reads its monitor byte by byte, with a turn of its main loop for each.
+        let id = isSynchronized ? "\(issued)" : "\(prefix)-\(issued)"
+        let arguments = Command.Arguments.self == Empty.self ? nil : command.arguments
+        var bytes = try [UInt8](JSONEncoder().encode(Request(execute: Command.name, arguments: arguments, id: id)))
         bytes.append(UInt8(ascii: "\n"))
         // A byte that no JSON text has makes QEMU's parser drop what it may hold of an unfinished command.
         if resynchronizing { bytes.insert(0xFF, at: 0) }

@@ -64,7 +64,7 @@ struct Header: Decodable {
 
 struct Request<Arguments: Encodable>: Encodable {
     let execute: String
-    let arguments: Arguments
+    let arguments: Arguments?
     let id: String
 }
 
