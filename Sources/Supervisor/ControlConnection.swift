@@ -58,7 +58,10 @@ final class ControlConnection {
         switch method {
         case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
         case .getStatus:
-            reply(supervisor) { try VarlinkMessage.reply(GuestInterface.StatusReply(await $0.status())) }
+            reply(supervisor) { supervisor in
+                await supervisor.lookForReplacedFiles()
+                return try VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status))
+            }
         case .getConsole:
             guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
             else {
@@ -81,10 +84,10 @@ final class ControlConnection {
                 )
             }
         case .checkHandover:
-            guard let qemu = qemu(message) else { return }
+            guard let parameters = parameters(message) else { return }
             reply(supervisor) { supervisor in
                 do {
-                    return try VarlinkMessage.reply(try await supervisor.check(qemu: qemu.path))
+                    return try VarlinkMessage.reply(try await supervisor.check(qemu: parameters.qemu))
                 } catch let refusal as Refusal {
                     return try ControlConnection.error(refusal)
                 }
@@ -97,29 +100,26 @@ final class ControlConnection {
         _ request: Request,
         _ message: [UInt8],
         _ supervisor: isolated GuestSupervisor,
-        success: @escaping @Sendable (isolated GuestSupervisor) async throws -> [UInt8]? = {
-            try VarlinkMessage.reply(GuestInterface.StatusReply(await $0.status()))
+        success: @escaping (isolated GuestSupervisor) throws -> [UInt8]? = {
+            try VarlinkMessage.reply(GuestInterface.StatusReply($0.status))
         }
     ) {
-        guard let qemu = qemu(message) else { return }
-        reply(supervisor) { supervisor in
-            let reply = await withCheckedContinuation { continuation in
-                supervisor.request(request, qemu: qemu.path) { continuation.resume(returning: $0) }
-            }
+        guard let parameters = parameters(message) else { return }
+        isBusy = true
+        supervisor.request(request, qemu: parameters.qemu) { [self] reply in
+            isBusy = false
             switch reply {
-            case .done: return try await success(supervisor)
-            case .refused(let refusal): return try ControlConnection.error(refusal)
-            case .failed(let reason):
-                return try VarlinkMessage.error(
-                    GuestInterface.Failure.failed.qualified,
-                    VarlinkMessage.Reason(reason)
-                )
+            case .done: send(try? success(supervisor))
+            case .refused(let refusal): send(try? ControlConnection.error(refusal))
+            case .failed(let reason): fail(.failed, reason)
             }
+            answerNext(supervisor)
+            if isBroken { supervisor.control?.drop(self) }
         }
     }
 
-    /// The QEMU program that a call names, if it does. Nil where the call has been answered with what is wrong with it.
-    private func qemu(_ message: [UInt8]) -> (path: String?, Void)? {
+    /// Nil where the call has been answered with what is wrong with it.
+    private func parameters(_ message: [UInt8]) -> GuestInterface.QEMUParameters? {
         guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
             send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
             return nil
@@ -128,7 +128,7 @@ final class ControlConnection {
             fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
             return nil
         }
-        return (parameters.qemu, ())
+        return parameters
     }
 
     /// Answers once `body` has an answer; calls that have come meanwhile wait.

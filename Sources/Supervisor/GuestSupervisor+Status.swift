@@ -3,10 +3,8 @@ import Linux
 import Varlink
 
 extension GuestSupervisor {
-    func status() async -> GuestInterface.Status {
-        let pid = current?.record.pid
-        let replaced = try? await BlockingCalls.run { pid.map(OutdatedProgram.replacedFiles) ?? [] }
-        return GuestInterface.Status(
+    var status: GuestInterface.Status {
+        GuestInterface.Status(
             guest: name,
             state: stateName,
             summary: summary,
@@ -16,8 +14,16 @@ extension GuestSupervisor {
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
             consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
-            outdated: replaced?.isEmpty == false
+            outdated: current.map { $0.generation == outdatedGeneration } ?? false
         )
+    }
+
+    /// Finds out whether the guest's VM process executes what is installed.
+    func lookForReplacedFiles() async {
+        guard let current else { return }
+        let (generation, pid) = (current.generation, current.record.pid)
+        let files = try? await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
+        if let files { outdatedGeneration = files.isEmpty ? nil : generation }
     }
 
     private var stateName: String {

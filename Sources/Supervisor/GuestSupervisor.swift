@@ -51,6 +51,8 @@ public actor GuestSupervisor {
     /// Of the last preflight of the operation under way.
     var findings: [Finding] = []
     var isChecking = false
+    /// The VM process whose program was found to be replaced on disk.
+    var outdatedGeneration: Int?
     /// What came of the rehearsal under way, or of the last one.
     var rehearsal: Rehearsal?
     /// Why the last handover was refused or undone; nil when it succeeded.
