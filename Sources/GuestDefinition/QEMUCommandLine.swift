@@ -55,6 +55,11 @@ public enum QEMUCommandLine {
         return arguments
     }
 
+    /// Every type that stands behind `-device`, whatever the version.
+    public static let deviceTypes = ["virtio-blk-pci", "isa-serial"]
+    /// Every type that stands behind `-object`.
+    public static let objectTypes = ["memory-backend-file", "monitor-qmp"]
+
     /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
     static let diskSlots = 0x10...0x1e
 

@@ -38,24 +38,6 @@ public struct QueryCPUs: QMPCommand {
     public init() {}
 }
 
-/// The names of types that can be created.
-public struct ListTypes: QMPCommand {
-    public struct Arguments: Encodable, Sendable {
-        let implements: String
-        let abstract = false
-    }
-
-    public struct ObjectType: Decodable, Sendable {
-        public let name: String
-    }
-
-    public typealias Reply = [ObjectType]
-    public static let name = "qom-list-types"
-    public let arguments: Arguments
-
-    public init(implementing type: String) { arguments = Arguments(implements: type) }
-}
-
 public struct ObjectProperty: Decodable, Sendable {
     public let name: String
     public let type: String

@@ -22,7 +22,7 @@ struct CommandLineParts {
 
         func isKnown(to facts: QEMUFacts) -> Bool {
             switch kind {
-            case .device, .object: facts.types.contains(type)
+            case .device, .object: facts.properties[type] != nil
             case .characterBackend: facts.characterBackends.contains(type)
             case .blockDriver: facts.blockDrivers.contains(type)
             }

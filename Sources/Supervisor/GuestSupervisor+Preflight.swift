@@ -19,8 +19,7 @@ extension GuestSupervisor {
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
         if let next {
-            preflight.machine = try await gatherMachine(next.qmp, preflight, facts)
-            try await addNames(&preflight, of: next.qmp)
+            try await gatherMachine(&preflight, of: next.qmp)
         }
         let before = findings
         findings = preflight.findings
@@ -105,8 +104,7 @@ extension GuestSupervisor {
                 QEMUCommandLine.probe(cpuOf: gathered.hardware, monitor: monitor, version: facts.version)
             } ask: { qmp in
                 var gathered = gathered
-                gathered.machine = try await gatherMachine(qmp, gathered, facts)
-                try await addNames(&gathered, of: qmp)
+                try await gatherMachine(&gathered, of: qmp)
                 return gathered
             }
         } catch {
@@ -151,37 +149,15 @@ extension GuestSupervisor {
         return running
     }
 
-    private func gatherMachine(
-        _ qmp: QMPClient,
-        _ preflight: Preflight,
-        _ facts: QEMUFacts
-    ) async throws -> Preflight.Machine {
+    /// Asks a QEMU that has the guest's machine. Where the CPU would lose something, also how that is called.
+    private func gatherMachine(_ preflight: inout Preflight, of qmp: QMPClient) async throws {
         let deadline = GuestSupervisor.answerDeadline
-        var properties: [String: Set<String>] = [:]
-        for part in preflight.usedTypes(facts) {
-            switch part.kind {
-            case .device:
-                let list = try await qmp.execute(ListDeviceProperties(of: part.type), deadline: deadline)
-                properties[part.type] = Set(list.map(\.name))
-            case .object:
-                let list = try await qmp.execute(ListObjectProperties(of: part.type), deadline: deadline)
-                properties[part.type] = Set(list.map(\.name))
-            case .characterBackend, .blockDriver: break
-            }
+        var cpu = try await CPUFeatures(asking: qmp, deadline: deadline)
+        if let current, let old = preflight.running?.cpu, let new = cpu, !old.lost(in: new).isEmpty {
+            preflight.running?.cpu?.names = try await CPUFeatures.names(asking: current.qmp, deadline: deadline)
+            cpu?.names = try await CPUFeatures.names(asking: qmp, deadline: deadline)
         }
-        return .up(cpu: try await CPUFeatures(asking: qmp, deadline: deadline), properties: properties)
-    }
-
-    /// Where the CPU would lose something, finds out what that is called.
-    private func addNames(_ preflight: inout Preflight, of qmp: QMPClient) async throws {
-        guard let current, let old = preflight.running?.cpu, case .up(let new?, let properties) = preflight.machine,
-            !old.lost(in: new).isEmpty
-        else { return }
-        let deadline = GuestSupervisor.answerDeadline
-        preflight.running?.cpu?.names = try await CPUFeatures.names(asking: current.qmp, deadline: deadline)
-        var named = new
-        named.names = try await CPUFeatures.names(asking: qmp, deadline: deadline)
-        preflight.machine = .up(cpu: named, properties: properties)
+        preflight.machine = .up(cpu: cpu)
     }
 
     private func gatherMemory(of vm: VMProcess? = nil) -> Preflight.Memory? {

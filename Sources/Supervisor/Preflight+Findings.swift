@@ -146,19 +146,17 @@ extension Preflight {
                 )
             )
         }
-        if case .up(_, let properties) = machine {
-            for part in parts.all {
-                guard let known = properties[part.type] else { continue }
-                for property in part.properties where !known.contains(property) {
-                    found.append(
-                        Finding(
-                            .blocker,
-                            part.kind == .device ? .deviceMissing : .backendMissing,
-                            "\(facts.title) has no property '\(property)' of the \(part.kind.title) '\(part.type)'",
-                            remedy
-                        )
+        for part in parts.all where part.kind == .device || part.kind == .object {
+            guard let known = facts.properties[part.type] else { continue }
+            for property in part.properties where !known.contains(property) {
+                found.append(
+                    Finding(
+                        .blocker,
+                        part.kind == .device ? .deviceMissing : .backendMissing,
+                        "\(facts.title) has no property '\(property)' of the \(part.kind.title) '\(part.type)'",
+                        remedy
                     )
-                }
+                )
             }
         }
         guard let running else { return found }
@@ -193,11 +191,6 @@ extension Preflight {
         )
     }
 
-    /// Types of the next VM process's devices and objects, for questions about their properties.
-    func usedTypes(_ facts: QEMUFacts) -> [CommandLineParts.Part] {
-        CommandLineParts(nextCommandLine(facts)).all.filter { $0.isKnown(to: facts) }
-    }
-
     // MARK: CPU
 
     private var cpuFindings: [Finding] {
@@ -214,7 +207,7 @@ extension Preflight {
                     other
                 )
             ]
-        case .up(let next, _):
+        case .up(let next):
             guard let old = running?.cpu, let next else { return [] }
             var found: [Finding] = []
             let lost = old.lost(in: next)

@@ -41,7 +41,7 @@ struct Preflight: Sendable {
     enum Machine: Sendable {
         /// It does not come up; the reason is in QEMU's words.
         case refused(String)
-        case up(cpu: CPUFeatures?, properties: [String: Set<String>])
+        case up(cpu: CPUFeatures?)
     }
 
     enum Program: Sendable {

@@ -20,8 +20,8 @@ public struct QEMUFacts: Sendable {
     var hasExitOnError: Bool
     /// What migration can be told to do.
     var capabilities: Set<String>
-    /// Types of devices and of backend objects that can be created.
-    var types: Set<String>
+    /// Types of devices and of backend objects that VM processes are made of, where it has them, with their properties.
+    var properties: [String: Set<String>]
     var characterBackends: Set<String>
     var blockDrivers: Set<String>
 
@@ -54,8 +54,14 @@ public struct QEMUFacts: Sendable {
         let models = try await qmp.execute(QueryCPUDefinitions(), deadline: deadline)
         let schema = try await qmp.execute(QuerySchema(), deadline: deadline)
         let capabilities = try await qmp.execute(QueryMigrationCapabilities(), deadline: deadline)
-        let devices = try await qmp.execute(ListTypes(implementing: "device"), deadline: deadline)
-        let objects = try await qmp.execute(ListTypes(implementing: "user-creatable"), deadline: deadline)
+        // Not qom-list-types: it loads every module that is installed, and aborts QEMU where one is of another build.
+        var properties: [String: Set<String>] = [:]
+        for type in QEMUCommandLine.deviceTypes {
+            properties[type] = try await names(qmp, ListDeviceProperties(of: type), deadline)
+        }
+        for type in QEMUCommandLine.objectTypes {
+            properties[type] = try await names(qmp, ListObjectProperties(of: type), deadline)
+        }
         let enumerations = schema.lazy.filter { $0.metaType == "enum" }.map {
             Set(($0.members ?? []).compactMap(\.name))
         }
@@ -81,9 +87,22 @@ public struct QEMUFacts: Sendable {
                 return entity.metaType == "object" && names.isSuperset(of: ["uri", "exit-on-error"])
             },
             capabilities: Set(capabilities.map(\.capability)),
-            types: Set((devices + objects).map(\.name)),
+            properties: properties,
             characterBackends: enumeration(with: ["null", "socket", "ringbuf"]) ?? [],
             blockDrivers: enumeration(with: ["file", "raw", "blkdebug"]) ?? []
         )
+    }
+
+    /// Nil for a type that QEMU does not have.
+    private static func names<Command: QMPCommand>(
+        _ qmp: QMPClient,
+        _ command: Command,
+        _ deadline: Duration
+    ) async throws -> Set<String>? where Command.Reply == [ObjectProperty] {
+        do {
+            return Set(try await qmp.execute(command, deadline: deadline).map(\.name))
+        } catch QMPError.refused {
+            return nil
+        }
     }
 }

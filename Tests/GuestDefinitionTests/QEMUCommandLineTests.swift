@@ -103,6 +103,12 @@ struct QEMUCommandLineTests {
             try Data(text.utf8).write(to: file)
         }
         #expect(try text == String(contentsOf: file, encoding: .utf8))
+        // A type that is not listed would be taken for one that no QEMU has.
+        for (option, value) in zip(arguments, arguments.dropFirst()) {
+            let type = String(value.prefix { $0 != "," })
+            if option == "-device" { #expect(QEMUCommandLine.deviceTypes.contains(type)) }
+            if option == "-object" { #expect(QEMUCommandLine.objectTypes.contains(type)) }
+        }
     }
 
     @Test func nothingDependsOnTheGeneration() {

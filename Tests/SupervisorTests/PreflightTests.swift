@@ -29,7 +29,7 @@ struct PreflightTests {
         hasFileMigration: false,
         hasExitOnError: false,
         capabilities: ["x-ignore-shared", "events", "late-block-activate"],
-        types: ["virtio-blk-pci", "isa-serial", "memory-backend-file"],
+        properties: properties,
         characterBackends: ["socket", "null"],
         blockDrivers: ["file", "raw"]
     )
@@ -69,7 +69,7 @@ struct PreflightTests {
             qemu: qemu,
             version: version
         )
-        preflight.machine = .up(cpu: cpu, properties: properties)
+        preflight.machine = .up(cpu: cpu)
         preflight.memory = Preflight.Memory(
             needed: 60 << 20,
             available: 1 << 30,
@@ -120,7 +120,7 @@ struct PreflightTests {
             Row(severity, identifier, text) { preflight in
                 var cpu = PreflightTests.cpu
                 change(&cpu)
-                preflight.machine = .up(cpu: cpu, properties: PreflightTests.properties)
+                preflight.machine = .up(cpu: cpu)
             }
         }
     }
@@ -146,14 +146,14 @@ struct PreflightTests {
         .facts(.blocker, .machineUnknown, "has no machine type 'pc-q35-7.2'") { $0.machines = [:] },
         .facts(.warning, .machineDeprecated, "'pc-q35-7.2'") { $0.deprecatedMachines = ["pc-q35-7.2"] },
         .facts(.blocker, .capabilityMissing, "'late-block-activate'") { $0.capabilities.remove("late-block-activate") },
-        .facts(.blocker, .deviceMissing, "no device 'virtio-blk-pci'") { $0.types.remove("virtio-blk-pci") },
+        .facts(.blocker, .deviceMissing, "no device 'virtio-blk-pci'") { $0.properties["virtio-blk-pci"] = nil },
         .facts(.blocker, .backendMissing, "no backend object 'memory-backend-file'") {
-            $0.types.remove("memory-backend-file")
+            $0.properties["memory-backend-file"] = nil
         },
         .facts(.blocker, .backendMissing, "no character device backend 'null'") { $0.characterBackends.remove("null") },
         .facts(.blocker, .backendMissing, "no block driver 'raw'") { $0.blockDrivers.remove("raw") },
-        Row(.blocker, .deviceMissing, "no property 'serial' of the device 'virtio-blk-pci'") {
-            $0.machine = .up(cpu: cpu, properties: ["virtio-blk-pci": ["drive", "addr"]])
+        .facts(.blocker, .deviceMissing, "no property 'serial' of the device 'virtio-blk-pci'") {
+            $0.properties["virtio-blk-pci"] = ["drive", "addr"]
         },
         Row(.blocker, .devicesDiffer, "'isa-serial,chardev=console,index=0'") { $0.running?.commandLine = ["qemu"] },
         Row(.blocker, .cpuUnavailable, "'qemu64-v1': TCG can't") { $0.machine = .refused("TCG can't") },
