@@ -242,8 +242,8 @@ public struct Lifecycle: Hashable, Sendable {
 
     private mutating func failUndoing(_ run: Run, _ failure: Failure) -> [Effect] {
         switch run.step {
-        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it.
-        case .endNextVMProcess where !run.remaining.contains(.continueGuest):
+        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it, or only for show.
+        case .endNextVMProcess where run.operation == .rehearse || !run.remaining.contains(.continueGuest):
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .continueGuest, .recordRunning, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
@@ -256,7 +256,7 @@ public struct Lifecycle: Hashable, Sendable {
         let answer: [Effect] = run.ticket.map { [.reply($0, .done)] } ?? []
         let effects: [Effect] = [.report(.finished(run.operation))] + answer
         switch run.operation {
-        case .start, .startAnew, .handover, .load, .resume, .rollBack, .finishHandover:
+        case .start, .startAnew, .handover, .rehearse, .load, .resume, .rollBack, .finishHandover:
             return effects + settle(.running)
         case .save: return effects + settle(.saved(hasVMProcess: true))
         case .exec: return effects + settle(.waiting)

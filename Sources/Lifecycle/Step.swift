@@ -20,6 +20,8 @@ public enum Step: String, CaseIterable, Sendable {
     case recordSaved = "record-saved"
     case recordLoading = "record-loading"
     case loadState = "load-state"
+    /// Load the device state into the VM process that is thrown away.
+    case rehearseLoad = "rehearse-load"
     /// From here on the next VM process is the guest's.
     case recordCommit = "record-commit"
     case recordWaiting = "record-waiting"
@@ -56,6 +58,8 @@ public enum Operation: String, CaseIterable, Sendable {
     case start
     /// Put another VM process in the running one's place.
     case handover
+    /// Load the guest's state into a VM process that never runs it, and go on in the one that does.
+    case rehearse
     case save
     case exec
     case load
@@ -84,6 +88,11 @@ public enum Operation: String, CaseIterable, Sendable {
                 .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
                 .saveState, .recordLoading, .loadState, .recordCommit, .continueGuest, .retireVMProcess, .discardState,
             ]
+        case .rehearse:
+            [
+                .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
+                .saveState, .rehearseLoad, .endNextVMProcess, .recordRunning, .continueGuest, .discardState,
+            ]
         case .save: [.syncDisks, .recordSaving, .stopGuest, .saveState, .recordSaved]
         case .exec:
             [.readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .recordWaiting, .retireVMProcess]
@@ -107,11 +116,14 @@ public enum Operation: String, CaseIterable, Sendable {
         // Nothing is worse off when the old VM process or the saved state stays a little longer.
         case (_, .retireVMProcess), (_, .discardState): .goOn
         case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),
-            (.handover, .compare), (.handover, .syncDisks):
+            (.handover, .compare), (.handover, .syncDisks), (.rehearse, .readDefinition), (.rehearse, .probeQEMU),
+            (.rehearse, .startVMProcess), (.rehearse, .connect), (.rehearse, .compare), (.rehearse, .syncDisks):
             .steps([.endNextVMProcess])
+        // It has a view of its own on RAM, and can't do the guest any harm.
+        case (.rehearse, .endNextVMProcess): .goOn
         case (.handover, .continueGuest):
             .steps([.takeBackCommit, .endNextVMProcess, .recordRunning, .continueGuest, .discardState])
-        case (.handover, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
+        case (.handover, _), (.rehearse, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
         case (.save, .syncDisks): .steps([])
         case (.save, _): .steps([.recordRunning, .continueGuest, .discardState])
         case (.exec, _): .steps([.endNextVMProcess])

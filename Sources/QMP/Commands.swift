@@ -53,6 +53,7 @@ public struct QueryMachines: QMPCommand {
     public struct Machine: Decodable, Sendable {
         public let name: String
         public let alias: String?
+        public let deprecated: Bool?
     }
 
     public typealias Reply = [Machine]

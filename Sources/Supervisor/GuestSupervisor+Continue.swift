@@ -53,7 +53,8 @@ extension GuestSupervisor {
         // Two clocks that two VM processes have set as they like.
         let (pause, overflow) = resumed.subtractingReportingOverflow(stopped)
         let isPlausible = !overflow && (0...GuestSupervisor.longestPause).contains(pause)
-        ledger?.lastPause = isPlausible ? Int(pause) : nil
+        let microseconds = isPlausible ? Int(pause) : nil
+        if isRehearsing { rehearsal?.pause = microseconds ?? 0 } else { ledger?.lastPause = microseconds }
     }
 
     /// Waits until the guest's VM process answers, and has the guest continued if it is paused then: what it was told

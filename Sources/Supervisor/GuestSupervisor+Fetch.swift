@@ -84,7 +84,7 @@ extension GuestSupervisor {
         // A VM process could make one of that name by itself, but not as us where it runs as somebody else.
         guard identity.owner == geteuid() else { throw Doubt("process \(handle.pid) has a file of another user") }
         if name.hasPrefix(Inventory.ram("")) {
-            let mapped = try SharedMappings.length(of: identity, in: handle.pid)
+            let mapped = try Mappings(of: handle.pid).length(of: identity, shared: true)
             guard mapped == (try first.size()) else {
                 throw Doubt("process \(handle.pid) does not use all of it as shared memory")
             }

@@ -10,46 +10,14 @@ import Systemd
 extension GuestSupervisor {
     /// More device state than this is no device state.
     static let largestState: UInt64 = 256 << 20
-    /// No QEMU has more reasons at a time.
-    private static let shownBlockers = 8
 
     /// Everything that can speak against the handover without a pause, and what can be prepared for it.
     func compare() async throws {
         guard let next, let ledger else { return }
-        try checkMemory(of: next, ledger)
+        try await checkPreflight()
         try await next.prepareLoad(from: inventory[Inventory.state])
         guard ledger.phase == .running, let current else { return }
-        let status = try await current.qmp.execute(QueryStatus(), deadline: questionDeadline)
-        guard status.status == .running else {
-            throw Lifecycle.Failure(
-                "the guest is in QEMU's state '\(status.status)', and only a running one is handed over"
-            )
-        }
-        let migration = try await current.qmp.execute(QueryMigration(), deadline: questionDeadline)
-        if let blockers = migration.blockers, !blockers.isEmpty {
-            let reasons = blockers.prefix(GuestSupervisor.shownBlockers).map(\.description).joined(separator: "; ")
-            throw Lifecycle.Failure("QEMU can't save this guest: \(reasons)")
-        }
         try await current.prepareSave(to: inventory[Inventory.state])
-    }
-
-    /// A question of the preparation has no more time than a step of it.
-    private var questionDeadline: Duration { min(GuestSupervisor.answerDeadline, timeouts.prepare) }
-
-    /// QEMU itself never checks that both sides use the same memory.
-    private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
-        for block in ledger.hardware.ram {
-            let name = Inventory.ram(block.id)
-            guard let file = inventory[name] else {
-                throw Lifecycle.Failure("'\(name)' is not in the descriptor store")
-            }
-            let mapped = try SharedMappings.length(of: file.identity(), in: vm.record.pid)
-            guard mapped == block.size else {
-                throw Lifecycle.Failure(
-                    "\(vm.title) maps \(mapped >> 20) MiB of '\(name)' as shared memory, not its \(block.size >> 20) MiB"
-                )
-            }
-        }
     }
 
     /// The first pass writes what has gathered, the second what was written meanwhile: little is left for the pause.
@@ -117,13 +85,16 @@ extension GuestSupervisor {
     /// The next VM process becomes the guest's. One that waits for a saved guest has been so since it was started.
     func recordNext(as phase: Recovery.Phase) throws {
         try checkAlive(next)
+        if next?.isThrowAway == true { throw Lifecycle.Failure("a VM process of a rehearsal can't run the guest") }
         let (old, new) = (current, next)
+        old?.hardware = ledger?.hardware
         try record {
             $0.phase = phase
             guard let new else { return }
             $0.setCurrent(new.record)
             if phase == .committed { $0.forgetRefusals(by: new.record) }
             $0.other = old?.record
+            $0.hardware = new.hardware ?? $0.hardware
         }
         if let new { (previous, current, next) = (old, new, nil) }
     }
@@ -174,6 +145,7 @@ extension GuestSupervisor {
             $0.phase = .loading
             $0.current = old.record
             $0.other = new.record
+            $0.hardware = old.hardware ?? $0.hardware
         }
         (current, next, previous) = (old, new, nil)
     }

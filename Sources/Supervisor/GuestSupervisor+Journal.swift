@@ -6,7 +6,7 @@ import Systemd
 enum Notice {
     case controlSocketFailed(String)
     case definitionWarning(String)
-    case changesWait([String])
+    case preflightWarning(Finding)
     case storeIncomplete(String)
     case storeComplete
     case fetched([String], from: String)
@@ -22,11 +22,15 @@ extension GuestSupervisor {
         case .controlSocketFailed(let reason):
             log("Guest '\(name)' can't be controlled by 'perdure': \(reason)", .error)
         case .definitionWarning(let warning): log(warning, .warning)
-        case .changesWait(let changes):
+        case .preflightWarning(let finding):
+            let isChange = finding.identifier == .needsPowerCycle
             log(
-                "Changes to guest '\(name)' take effect when it is started anew: \(changes.joined(separator: "; "))",
-                .notice,
-                .changesWait
+                isChange
+                    ? "A change to guest '\(name)' takes effect when it is started anew: \(finding.sentence)"
+                    : "Guest '\(name)': \(finding.sentence); \(finding.remedy)",
+                isChange ? .notice : .warning,
+                isChange ? .changesWait : .preflightWarning,
+                ["PERDURE_FINDINGS": finding.identifier.rawValue, "PERDURE_REASON": finding.sentence]
             )
         case .storeIncomplete(let reason):
             log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
@@ -106,10 +110,13 @@ extension GuestSupervisor {
 
     private func journalBegin(_ operation: Operation) {
         durations = [:]
-        handoverProblem = nil
+        // A rehearsal changes nothing of what is told of the guest.
+        if operation != .rehearse { handoverProblem = nil }
+        findings = []
         switch operation {
         case .start: log("Starting guest '\(name)'", .info, .guestStarting)
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
+        case .rehearse: log("Rehearsing a handover of guest '\(name)' from \(currentTitle)", .info, .rehearsalBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
         case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .leave: break
         }
@@ -120,6 +127,13 @@ extension GuestSupervisor {
         case .start, .startAnew: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
         case .handover:
             log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
+        case .rehearse:
+            log(
+                "\(rehearsal.map { "\($0)" } ?? "QEMU") loads guest '\(name)', which runs on in \(currentTitle)",
+                .notice,
+                .rehearsed,
+                rehearsalFields
+            )
         case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
         case .finishHandover:
             log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)
@@ -132,7 +146,9 @@ extension GuestSupervisor {
     }
 
     private func journalUndone(_ operation: Operation, _ step: Step, _ reason: String) {
-        let fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+        var fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+        let blockers = findings.filter { $0.severity == .blocker }.map(\.identifier.rawValue)
+        if !blockers.isEmpty { fields["PERDURE_FINDINGS"] = blockers.joined(separator: " ") }
         switch operation {
         case .startAnew where step == .admitRestart:
             log("Guest '\(name)' is not started anew: \(reason)", .critical, .crashLoop, fields)
@@ -145,6 +161,13 @@ extension GuestSupervisor {
                 "Guest '\(name)' was not handed over and runs on in \(currentTitle): \(reason)",
                 .error,
                 .handoverUndone,
+                fields
+            )
+        case .rehearse:
+            log(
+                "A handover of guest '\(name)', which runs on in \(currentTitle), would fail: \(reason)",
+                .error,
+                .rehearsalFailed,
                 fields
             )
         default: log("'\(operation.rawValue)' of guest '\(name)' was undone: \(reason)", .error, .requestUndone, fields)
@@ -176,6 +199,14 @@ extension GuestSupervisor {
             let name = step.rawValue.uppercased().replacing("-", with: "_")
             fields["PERDURE_\(name)_USEC"] = "\(duration.microseconds)"
         }
+        return fields
+    }
+
+    private var rehearsalFields: [String: String] {
+        var fields = phaseFields
+        fields["PERDURE_QEMU_VERSION_OLD"] = current.map { "\($0.record.version)" }
+        fields["PERDURE_QEMU_VERSION_NEW"] = rehearsal.map { "\($0.version)" }
+        fields["PERDURE_PAUSE_USEC"] = rehearsal.map { "\($0.pause)" }
         return fields
     }
 

@@ -14,8 +14,17 @@ extension GuestSupervisor {
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
             refusal: ledger?.lastRefusal?.sentence,
-            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0
+            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
+            outdated: current.map { $0.generation == outdatedGeneration } ?? false
         )
+    }
+
+    /// Finds out whether the guest's VM process executes what is installed.
+    func lookForReplacedFiles() async {
+        guard let current else { return }
+        let (generation, pid) = (current.generation, current.record.pid)
+        let files = try? await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
+        if let files { outdatedGeneration = files.isEmpty ? nil : generation }
     }
 
     private var stateName: String {
@@ -59,6 +68,7 @@ extension GuestSupervisor {
         switch operation {
         case .start: "Starting"
         case .handover: "Handing over to the next VM process"
+        case .rehearse: "Rehearsing a handover"
         case .save: "Saving"
         case .exec: "Replacing the VM process"
         case .load: "Loading"

@@ -17,6 +17,7 @@ extension GuestSupervisor {
         case .recordSaved: try recordSaved()
         case .recordLoading: try record { $0.phase = .loading }
         case .loadState: try await loadState()
+        case .rehearseLoad: try await rehearseLoad()
         case .recordCommit: try recordNext(as: .committed)
         case .recordWaiting: try recordNext(as: .waiting)
         case .recordRunning: try recordRunning()

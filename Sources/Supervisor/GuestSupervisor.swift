@@ -49,6 +49,15 @@ public actor GuestSupervisor {
     var previous: VMProcess?
 
     var durations: [Step: Duration] = [:]
+    /// What the definition says otherwise than the guest runs with, since it was last read.
+    var definitionChanges = DefinitionChanges()
+    /// Of the last preflight of the operation under way.
+    var findings: [Finding] = []
+    var isChecking = false
+    /// The VM process whose program was found to be replaced on disk.
+    var outdatedGeneration: Int?
+    /// What came of the rehearsal under way, or of the last one.
+    var rehearsal: Rehearsal?
     /// Why the last handover was refused or undone; nil when it succeeded.
     var handoverProblem: String?
     var replaced: VMProcessRecord?

@@ -26,6 +26,10 @@ enum MessageID: String, CaseIterable {
     case dumped = "90c9ddd388834917acad51b8279fe13a"
     case startingAnew = "59a01ca48e624b6e998537a76f356e40"
     case crashLoop = "ffd7e2508fdf42e48e1a0f77f20f6edd"
+    case rehearsalBegan = "fe260aeb437547b5a855b9137a6a9247"
+    case rehearsed = "75c4181e48194bfaae16724bc08e0cef"
+    case rehearsalFailed = "adc3f53419fb43c09534bc7a7a69e7b3"
+    case preflightWarning = "9a97e549b40f40b080adfef7058cc904"
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
 }

@@ -12,6 +12,7 @@ struct QEMUCommandLineTests {
         var version = QEMUVersion(major: 7, minor: 2, micro: 22)
         var remedies: [KnownIncompatibility.Remedy] = []
         var incoming = false
+        var copyOnWrite = false
         var testDescription: String { name }
     }
 
@@ -49,6 +50,13 @@ struct QEMUCommandLineTests {
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
+        Example(
+            name: "one-block-copy-on-write",
+            hardware: oneBlock,
+            descriptors: all,
+            incoming: true,
+            copyOnWrite: true
+        ),
         Example(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
         Example(
             name: "two-blocks-four-cpus",
@@ -96,7 +104,8 @@ struct QEMUCommandLineTests {
             descriptors: example.descriptors,
             version: example.version,
             remedies: example.remedies,
-            incoming: example.incoming
+            incoming: example.incoming,
+            copyOnWrite: example.copyOnWrite
         )
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(example.name).args")
         let text = arguments.joined(separator: "\n") + "\n"
@@ -104,6 +113,12 @@ struct QEMUCommandLineTests {
             try Data(text.utf8).write(to: file)
         }
         #expect(try text == String(contentsOf: file, encoding: .utf8))
+        // A type that is not listed would be taken for one that no QEMU has.
+        for (option, value) in zip(arguments, arguments.dropFirst()) {
+            let type = String(value.prefix { $0 != "," })
+            if option == "-device" { #expect(QEMUCommandLine.deviceTypes.contains(type)) }
+            if option == "-object" { #expect(QEMUCommandLine.objectTypes.contains(type)) }
+        }
     }
 
     @Test func nothingDependsOnTheGeneration() {

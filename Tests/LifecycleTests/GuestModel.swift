@@ -84,6 +84,12 @@ struct GuestModel: Hashable {
             try alive(next ?? current, where: .incoming)
             if state != .complete { violate("a state is loaded that is \(state)") }
             set(next ?? current, .paused)
+        case .rehearseLoad:
+            try alive(next, where: .incoming)
+            if state != .complete { violate("a state is rehearsed that is \(state)") }
+            set(next, .paused)
+            // What it loaded is on a view of its own on RAM: it must never run.
+            if let next { processes[next].isStale = true }
         case .recordCommit: try becomeCurrent(.committed)
         case .recordWaiting: try becomeCurrent(.waiting)
         case .recordRunning:

@@ -139,6 +139,55 @@ struct SequenceTests {
         #expect(script.lifecycle.state == .standing(.running))
     }
 
+    @Test func rehearse() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.run()
+        #expect(
+            script.log == [
+                "report began rehearse", "read-definition", "probe-qemu", "start-vm-process", "connect", "compare",
+                "sync-disks", "record-saving", "stop-guest", "save-state", "rehearse-load", "end-next-vm-process",
+                "record-running", "continue-guest", "discard-state", "report finished rehearse", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test(arguments: Operation.rehearse.steps)
+    func rehearsalFails(step: Step) throws {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        switch step {
+        case .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks:
+            #expect(script.log == Self.stays + ["report undone rehearse", "reply failed: r"])
+        case .endNextVMProcess:
+            #expect(
+                script.log == [
+                    "report wentOn rehearse", "record-running", "continue-guest", "discard-state",
+                    "report finished rehearse", "reply done",
+                ]
+            )
+        case .discardState:
+            #expect(script.log == ["report wentOn rehearse", "report finished rehearse", "reply done"])
+        default: #expect(script.log == Self.toRunning + ["report undone rehearse", "reply failed: r"])
+        }
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    /// The VM process that was to be thrown away can't harm the guest: it must not cost it.
+    @Test func aRehearsalsVMProcessDoesNotEnd() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.fail(at: .rehearseLoad)
+        script.fail(at: .endNextVMProcess)
+        script.run()
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
     @Test func saveExecLoad() {
         var script = Script.recovered(.adopt)
         script.send(.requested(.save, 1))

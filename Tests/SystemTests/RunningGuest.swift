@@ -14,6 +14,7 @@ struct GuestStatus: Decodable, Sendable {
     let lastPauseUsec: Int?
     let refusal: String?
     let consoleBytes: Int
+    let outdated: Bool
 }
 
 /// A guest that has been started by its unit, with all that can be seen of it.
