@@ -208,18 +208,10 @@ struct DefinitionBuilder {
         }
     }
 
-    /// A directory that is there, or nothing.
+    /// The path of a directory that is there, or of nothing.
     private static func directory(_ text: String, _ files: any DefinitionFiles) throws(ValueProblem) -> String {
-        let path = try Values.absolutePath(text)
-        let found: FileStatus?
-        do {
-            found = try files.status(of: path)
-        } catch {
-            throw ValueProblem("\(quoted(path)) \(error.reason)")
-        }
-        guard found == nil || found?.kind == .directory else {
-            throw ValueProblem("\(quoted(path)) is not a directory")
-        }
+        let (path, found) = try look(text, files)
+        if let found, found.kind != .directory { throw ValueProblem("\(quoted(path)) is not a directory") }
         return path
     }
 
@@ -285,18 +277,24 @@ struct DefinitionBuilder {
         _ kinds: [FileStatus.Kind],
         _ files: any DefinitionFiles
     ) throws(ValueProblem) -> String {
-        let path = try Values.absolutePath(text)
-        let found: FileStatus?
-        do {
-            found = try files.status(of: path)
-        } catch {
-            throw ValueProblem("\(quoted(path)) \(error.reason)")
-        }
+        let (path, found) = try look(text, files)
         guard let found else { throw ValueProblem("\(quoted(path)) does not exist") }
         guard kinds.contains(found.kind) else {
             let wanted = kinds.contains(.blockDevice) ? "neither a file nor a block device" : "not a regular file"
             throw ValueProblem("\(quoted(path)) is \(found.kind == .directory ? "a directory" : wanted)")
         }
         return path
+    }
+
+    private static func look(
+        _ text: String,
+        _ files: any DefinitionFiles
+    ) throws(ValueProblem) -> (path: String, FileStatus?) {
+        let path = try Values.absolutePath(text)
+        do {
+            return (path, try files.status(of: path))
+        } catch {
+            throw ValueProblem("\(quoted(path)) \(error.reason)")
+        }
     }
 }

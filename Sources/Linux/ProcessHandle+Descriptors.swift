@@ -10,15 +10,8 @@ extension ProcessHandle {
     /// be open under several numbers, and several files may have one name.
     public func memoryFiles() throws(SystemCallError) -> [String: [Int32]] {
         let path = "/proc/\(pid)/fd"
-        guard let directory = opendir(path) else { throw SystemCallError("opendir", on: path) }
-        defer { closedir(directory) }
         var found: [String: [Int32]] = [:]
-        var read = 0
-        while read < ProcessHandle.mostDescriptors, let entry = readdir(directory) {
-            read += 1
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
+        for name in try Directory.names(in: path, limit: ProcessHandle.mostDescriptors) {
             guard let number = Int32(name), let file = memoryFileName(link: "\(path)/\(name)") else { continue }
             found[file, default: []].append(number)
         }

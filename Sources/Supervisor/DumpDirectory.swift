@@ -8,28 +8,8 @@ struct DumpDirectory: Sendable {
 
     private var partial: String { "\(path)/\(guest).partial" }
 
-    /// Makes the directory, and those that lead to it, where they are missing.
-    static func make(_ path: String) throws {
-        var made = ""
-        for name in path.split(separator: "/") {
-            made += "/\(name)"
-            if mkdir(made, 0o700) < 0, errno != EEXIST { throw SystemCallError("mkdir", on: made) }
-        }
-    }
-
     /// Names of the guest's dumps, the oldest first.
-    func dumps() throws -> [String] {
-        guard let directory = opendir(path) else { throw SystemCallError("opendir", on: path) }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if isDump(name) { names.append(name) }
-        }
-        return names.sorted()
-    }
+    func dumps() throws -> [String] { try Directory.names(in: path).filter(isDump).sorted() }
 
     /// Another guest's name may begin like this one's.
     private func isDump(_ name: String) -> Bool {

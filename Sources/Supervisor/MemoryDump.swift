@@ -38,7 +38,7 @@ struct MemoryDump: Sendable {
     ///   - time: seconds since the epoch, for the file's name.
     ///   - progress: called with the bytes written, again and again.
     func write(time: Int, progress: (UInt64) -> Void) throws -> Result {
-        try DumpDirectory.make(directory)
+        try Directory.make(directory)
         let dumps = DumpDirectory(path: directory, guest: guest)
         try dumps.removePartial()
         let pieces = try ranges.map { range in
