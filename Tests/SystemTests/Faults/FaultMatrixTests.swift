@@ -50,7 +50,7 @@ extension FaultRun {
         if !hangs.isEmpty {
             try await guest.dropIn("[Service]\nWatchdogSec=3s\n")
             // Only the next supervisor is told of its watchdog.
-            try await guest.systemctl("restart")
+            if !isOff { try await guest.systemctl("restart") }
             for fault in hangs { await run(fault) }
             try await guest.removeDropIn()
         }

@@ -112,8 +112,9 @@ final class FaultRun {
     /// Makes the operation begin. The task's end is not its success.
     private func begin(_ point: FaultPoint) async throws -> Task<Void, Never> {
         try injector.arm((point.stages.first?.point ?? point).description)
-        if point.operation == .conclude {
-            try await guest.define { $0.options = plan.options + ["poweroff_after=5"] }
+        if point.beginsOff {
+            let powersOff = point.operation == .conclude
+            try await guest.define { $0.options = plan.options + (powersOff ? ["poweroff_after=5"] : []) }
         }
         let (unit, name, system) = (guest.unit, guest.name, system)
         let command =
