@@ -27,10 +27,13 @@ struct Mappings {
             if part.isEmpty { break }
             text += part
         }
-        self.init(text: String(decoding: text, as: UTF8.self))
+        self.init(text: text)
     }
 
-    init(text: String) { entries = text.split(separator: "\n").compactMap(Mappings.entry) }
+    /// A line ends at a line feed, whatever stands before it: to a String, it is one with a carriage return.
+    init(text: [UInt8]) {
+        entries = text.split(separator: UInt8(ascii: "\n")).compactMap { Mappings.entry(String(decoding: $0, as: UTF8.self)) }
+    }
 
     /// How many bytes of the file are mapped writable: shared with whoever maps it, too, or copy-on-write.
     func length(of file: FileIdentity, shared: Bool) -> UInt64 {
@@ -44,7 +47,7 @@ struct Mappings {
         }
     }
 
-    private static func entry(_ line: Substring) -> Entry? {
+    private static func entry(_ line: String) -> Entry? {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
         guard fields.count > 4, let device = device(fields[3]), let inode = UInt64(fields[4]) else { return nil }
         let ends = fields[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }

@@ -22,8 +22,11 @@ struct ProcessOutput: Sendable {
     /// The last lines, nil where there is none.
     var lastWords: String? {
         guard let bytes = try? file.read(at: 0, count: ProcessOutput.size) else { return nil }
-        let lines = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self).split(separator: "\n")
-        let last = lines.suffix(3).map { ForeignText.printable($0, limit: ProcessOutput.longestLine) }
+        // Bytes: to a String, a carriage return and the line feed behind it are one character, and no line feed.
+        let lines = bytes.prefix { $0 != 0 }.split(separator: UInt8(ascii: "\n"))
+        let last = lines.suffix(3).map { line in
+            ForeignText.printable(String(decoding: line, as: UTF8.self), limit: ProcessOutput.longestLine)
+        }
         return last.isEmpty ? nil : last.joined(separator: "; ")
     }
 }
