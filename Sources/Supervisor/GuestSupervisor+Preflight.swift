@@ -144,7 +144,10 @@ extension GuestSupervisor {
             qemu: vm.record.qemu,
             version: vm.record.version
         )
-        running.blockers = try await vm.qmp.execute(QueryMigration(), deadline: deadline).blockers?.prefix(GuestSupervisor.shownBlockers)
+        running.blockers =
+            try await vm.qmp.execute(QueryMigration(), deadline: deadline).blockers?.prefix(
+                GuestSupervisor.shownBlockers
+            )
             .map(\.description) ?? []
         running.backends = try await vm.qmp.execute(QueryMemoryBackends(), deadline: deadline).map { backend in
             Preflight.Backend(id: backend.id ?? "", size: backend.size, isShared: backend.share ?? false)

@@ -32,7 +32,9 @@ struct Mappings {
 
     /// A line ends at a line feed, whatever stands before it: to a String, it is one with a carriage return.
     init(text: [UInt8]) {
-        entries = text.split(separator: UInt8(ascii: "\n")).compactMap { Mappings.entry(String(decoding: $0, as: UTF8.self)) }
+        entries = text.split(separator: UInt8(ascii: "\n")).compactMap {
+            Mappings.entry(String(decoding: $0, as: UTF8.self))
+        }
     }
 
     /// How many bytes of the file are mapped writable: shared with whoever maps it, too, or copy-on-write.

@@ -242,7 +242,7 @@ struct GatheringTests {
         """
 
     @Test func onlyProgramFilesCanBeOutdated() {
-        let mappings = Mappings(text: Self.maps)
+        let mappings = Mappings(text: Array(Self.maps.utf8))
         #expect(mappings.entries.count == 8)
         #expect(OutdatedProgram.replacedFiles(mappings) { _ in false } == ["/usr/lib/with space.so"])
         let replaced = OutdatedProgram.replacedFiles(mappings) { $0.path == "/usr/lib/libglib.so" }

@@ -29,9 +29,14 @@ struct RefusedLoadTests {
             version: QEMUVersion(major: 11, minor: 1, micro: micro),
             package: package,
             machines: [:],
+            deprecatedMachines: [],
             cpuModels: [:],
             hasFileMigration: true,
-            hasExitOnError: true
+            hasExitOnError: true,
+            capabilities: [],
+            properties: [:],
+            characterBackends: [],
+            blockDrivers: []
         )
     }
 

@@ -15,8 +15,9 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     /// As the supervisor's halt file has it.
     var description: String { "\(isUndoing ? "undo-" : "")\(operation.rawValue) \(step.rawValue) \(moment.rawValue)" }
 
-    /// Every point of every operation, and of every undoing that a fault can bring about.
-    static let all: [FaultPoint] = Operation.allCases.flatMap { operation in
+    /// Every point of every operation, and of every undoing that a fault can bring about. What starts a lost guest anew
+    /// is a start.
+    static let all: [FaultPoint] = Operation.allCases.filter { $0 != .startAnew }.flatMap { operation in
         points(operation, operation.steps, isUndoing: false)
             + points(operation, undoneSteps[operation] ?? [], isUndoing: true)
     }
@@ -73,10 +74,10 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
             }
         }
         return switch operation {
-        case .start, .abandon: false
+        case .start, .startAnew, .abandon: false
         case .handover, .exec, .finishHandover: !isPast(.retireVMProcess, .after)
         case .stop, .conclude: !isPast(.endVMProcess, .after)
-        case .save, .load, .resume, .rollBack, .leave: true
+        case .rehearse, .save, .load, .resume, .rollBack, .leave: true
         }
     }
 
@@ -84,7 +85,8 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var hasNew: Bool {
         if isUndoing { return false }
         return switch operation {
-        case .start, .handover, .exec: isPast(.startVMProcess, .after)
+        case .start, .startAnew, .handover, .exec: isPast(.startVMProcess, .after)
+        case .rehearse: isPast(.startVMProcess, .after) && !isPast(.endNextVMProcess, .after)
         case .finishHandover: true
         case .rollBack: !isPast(.endNextVMProcess, .after)
         case .save, .load, .resume, .stop, .conclude, .abandon, .leave: false
@@ -98,7 +100,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var endsGuest: Bool {
         switch operation {
         case .stop, .resume, .conclude, .abandon: true
-        case .start, .handover, .save, .exec, .load, .rollBack, .finishHandover, .leave: false
+        case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .leave: false
         }
     }
 
@@ -110,7 +112,9 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         case (.handover, .killOld), (.save, .killOld): !isPast(.saveState, .after)
         case (.handover, .killNew), (.load, .killOld): isPast(.continueGuest, .after)
         case (.start, .killNew): isPast(.recordRunning, .after)
-        case (.finishHandover, .killNew), (.rollBack, .killOld), (.leave, .killOld), (.resume, .killOld): true
+        case (.finishHandover, .killNew), (.rollBack, .killOld), (.leave, .killOld), (.resume, .killOld),
+            (.rehearse, .killOld):
+            true
         default: false
         }
     }

@@ -95,12 +95,12 @@ final class FaultRun {
     /// Brings the guest to where the operation can begin.
     private func prepare(for point: FaultPoint) async throws {
         switch point.operation {
-        case .handover, .save, .leave, .rollBack, .finishHandover, .stop, .abandon: break
+        case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon: break
         case .exec, .resume: try await guest.perdure("save")
         case .load:
             try await guest.perdure("save")
             try await guest.perdure("exec")
-        case .start, .conclude:
+        case .start, .startAnew, .conclude:
             if isOff { break }
             try await guest.systemctl("stop")
             try await guest.expectGone()
@@ -120,8 +120,9 @@ final class FaultRun {
         let command =
             switch point.operation {
             case .handover, .rollBack, .finishHandover: ["perdure", "upgrade", name]
+            case .rehearse: ["perdure", "upgrade", "--dry-run", name]
             case .save, .exec, .load: ["perdure", point.operation.rawValue, name]
-            case .start, .conclude: ["systemctl", "start", unit]
+            case .start, .startAnew, .conclude: ["systemctl", "start", unit]
             case .stop, .resume: ["systemctl", "stop", unit]
             case .leave: ["systemctl", "restart", unit]
             case .abandon: ["kill", "-KILL", "\(try await guest.status().pid ?? 0)"]
