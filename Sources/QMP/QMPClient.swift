@@ -12,7 +12,7 @@ public actor QMPClient {
     public static let maximumLine = 1 << 20
     /// CPU time that reading lines may take before everything else on the loop has its turn.
     private static let turn = Duration.milliseconds(10)
-    /// How many times as long as a turn the client rests after it.
+    /// How many times as long as it has read the client rests, where QEMU does not leave that time by itself.
     private static let rest = 4
 
     private nonisolated let loop: EventLoop
@@ -36,6 +36,9 @@ public actor QMPClient {
     private let onDisconnect: @Sendable (String) -> Void
     private var watch: ReadWatch?
     private var restTimer: Timer?
+    /// CPU time of reading that no rest has made up for yet, as of `spentAt`.
+    private var spent = Duration.zero
+    private var spentAt = ContinuousClock.now
     private var buffer: [UInt8] = []
     private var scanned = 0
     private var issued = 0
@@ -157,51 +160,57 @@ public actor QMPClient {
     /// One piece at a time: everything else on the loop has its turn between, however much QEMU sends.
     private func readable() {
         if ended != nil { return }
+        let begin = ThreadTime.now
         do {
             switch try UnixSocket.receive(from: socket) {
             case .nothingYet: return
             case .endOfStream: disconnect("QEMU closed its monitor", notify: true)
             case .bytes(let bytes, _):
                 buffer += bytes
-                readLines()
+                readLines(since: begin)
             }
         } catch {
             disconnect("\(error)", notify: true)
         }
     }
 
-    private func readLines() {
-        let begin = ThreadTime.now
-        var used = Duration.zero
+    /// - Parameter begin: when this thread began with it, in its CPU time.
+    private func readLines(since begin: Duration) {
+        let now = ContinuousClock.now
+        spent = max(.zero, spent - (now - spentAt) / (QMPClient.rest + 1))
+        spentAt = now
         var start = 0
-        while ended == nil, used < QMPClient.turn,
-            let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n"))
-        {
-            handle(Array(buffer[start..<end]))
-            start = end + 1
-            scanned = start
-            used = ThreadTime.now - begin
+        var isScanned = false
+        while ended == nil, !isScanned, spent + (ThreadTime.now - begin) < QMPClient.turn {
+            if let end = buffer[max(start, scanned)...].firstIndex(of: UInt8(ascii: "\n")) {
+                handle(Array(buffer[start..<end]))
+                start = end + 1
+                scanned = start
+            } else {
+                isScanned = true
+            }
         }
         // The connection's end has emptied it.
         if ended != nil { return }
         buffer.removeFirst(start)
-        if used >= QMPClient.turn { return rest(for: used * QMPClient.rest) }
-        scanned = buffer.count
-        if buffer.count > QMPClient.maximumLine {
-            disconnect("QEMU sent a line of more than \(QMPClient.maximumLine) bytes", notify: true)
+        scanned = isScanned ? buffer.count : 0
+        if isScanned, buffer.count > QMPClient.maximumLine {
+            return disconnect("QEMU sent a line of more than \(QMPClient.maximumLine) bytes", notify: true)
         }
+        spent += ThreadTime.now - begin
+        if spent >= QMPClient.turn { rest() }
     }
 
-    private func rest(for duration: Duration) {
-        scanned = 0
+    private func rest() {
         watch = nil
-        restTimer = loop.after(duration) { [weak self] in self?.assumeIsolated { $0.goOn() } }
+        restTimer = loop.after(spent * QMPClient.rest) { [weak self] in self?.assumeIsolated { $0.goOn() } }
     }
 
     private func goOn() {
         restTimer = nil
         if ended != nil { return }
-        readLines()
+        (spent, spentAt) = (.zero, .now)
+        readLines(since: ThreadTime.now)
         if ended == nil, restTimer == nil { listen() }
     }
 

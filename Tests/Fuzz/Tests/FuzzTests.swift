@@ -7,8 +7,8 @@ struct FuzzTests {
     /// Mutations of each target in a run; what takes longer has fewer.
     private static func count(_ target: FuzzTarget) -> Int {
         switch target {
-        case .definition, .varlink, .ledger, .process: 3_000
-        case .qmp: 2_000
+        case .definition, .varlink, .ledger, .process: 1_500
+        case .qmp: 300
         }
     }
 
