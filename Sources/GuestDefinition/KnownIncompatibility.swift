@@ -6,6 +6,10 @@ public struct KnownIncompatibility: Sendable, Identifiable {
     public enum Remedy: Sendable, Hashable {
         /// Disks get queues of so many entries.
         case diskQueueSize(Int)
+
+        /// The properties by which remedies are set in a command line, which a guest does not see: it reads what it has
+        /// negotiated from its own memory.
+        public static let properties: Set<String> = ["queue-size"]
     }
 
     /// Kept in ledgers: it never changes.

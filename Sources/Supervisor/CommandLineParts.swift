@@ -1,4 +1,5 @@
 import FoundationEssentials
+import GuestDefinition
 
 /// What a QEMU command line consists of, as far as another QEMU may not know it.
 struct CommandLineParts {
@@ -31,7 +32,7 @@ struct CommandLineParts {
 
     /// In their order, each kind and type once.
     private(set) var all: [Part] = []
-    /// What is behind each `-device`: all that the guest sees of it.
+    /// What is behind each `-device`, but for remedies: all that the guest sees of it.
     private(set) var devices: [String] = []
 
     /// - Parameter arguments: With or without `argv[0]`.
@@ -39,7 +40,7 @@ struct CommandLineParts {
         for (option, value) in zip(arguments, arguments.dropFirst()) {
             switch option {
             case "-device":
-                devices.append("'\(value)'")
+                devices.append("'\(CommandLineParts.withoutRemedies(value))'")
                 addOptions(.device, value)
             case "-object": addOptions(.object, value)
             case "-chardev": addOptions(.characterBackend, value)
@@ -59,6 +60,12 @@ struct CommandLineParts {
         let keys = words.dropFirst().compactMap { $0.split(separator: "=").first.map(String.init) }
         // These are the command line's own, not a property of any type.
         add(Part(kind: kind, type: String(type), properties: keys.filter { $0 != "id" && $0 != "bus" }))
+    }
+
+    private static func withoutRemedies(_ value: String) -> String {
+        value.split(separator: ",").filter { word in
+            !KnownIncompatibility.Remedy.properties.contains { word.hasPrefix("\($0)=") }
+        }.joined(separator: ",")
     }
 
     private mutating func add(_ part: Part) {

@@ -37,6 +37,12 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         if case .steps(let undoing) = failing.key.undoing(failing.value) { steps[failing.key] = undoing }
     }
 
+    /// Where the undoing that the point belongs to begins.
+    var beginningOfUndoing: FaultPoint? {
+        guard isUndoing, let first = FaultPoint.undoneSteps[operation]?.first else { return nil }
+        return FaultPoint(operation: operation, step: first, moment: .before, isUndoing: true)
+    }
+
     /// Whether the point comes after another one of the same operation.
     func isPast(_ step: Step, _ moment: Moment) -> Bool {
         guard let here = operation.steps.firstIndex(of: self.step),

@@ -134,12 +134,15 @@ final class FaultRun {
     private func approach(_ point: FaultPoint, old: Int32?) async throws -> Int32 {
         for stage in point.stages {
             let supervisor = try await injector.waitUntilHalted(at: stage.point.description)
-            try injector.arm(point.description)
+            let next = stage.fault == .stopOld ? point.beginningOfUndoing ?? point : point
+            try injector.arm(next.description)
             for pid in try await inject(stage, supervisor, old: old) {
                 // What did not answer in time does so again when the undoing has begun.
-                let halted = try await injector.waitUntilHalted(at: point.description)
+                let halted = try await injector.waitUntilHalted(at: next.description)
                 try injector.send(SIGCONT, to: pid)
-                return halted
+                if next == point { return halted }
+                try injector.arm(point.description)
+                try injector.send(SIGCONT, to: halted)
             }
         }
         return try await injector.waitUntilHalted(at: point.description)
