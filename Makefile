@@ -67,6 +67,7 @@ soak: stage
 # What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
 test-sanitize:
 	packaging/install-dependencies build
+	export TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Sanitizers/thread.supp; \
 	for sanitizer in thread address; do \
 		swift test --sanitize=$$sanitizer --scratch-path .build/$$sanitizer --disable-xctest --no-parallel \
 			--skip SystemTests --skip HostileResourceTests || exit 1; \

@@ -14,7 +14,8 @@ struct HostileProcessTests {
         let path = FileManager.default.temporaryDirectory.appending(path: "perdure-\(UUID())").path()
         #expect(mkfifo(path, 0o600) == 0)
         defer { unlink(path) }
-        let fifo = try Descriptor.open(path, O_RDWR)
+        // For reading: nobody ever has it open for writing.
+        let fifo = try Descriptor.open(path, O_RDONLY | O_NONBLOCK)
         let process = try GatedProcess(
             path: "/bin/sleep",
             arguments: ["infinity"],
