@@ -13,7 +13,7 @@ SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= definition qmp varlink ledger process
 
-.PHONY: all build install check-format stage demo test test-sanitize fuzz bench clean
+.PHONY: all build install check-format staged trees stage demo test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -28,14 +28,25 @@ install:
 	install -d -m 0755 $(DESTDIR)/etc/perdure
 
 # A tree as the package installs it, and a guest to run.
-stage:
+staged:
 	packaging/install-dependencies test
 	$(MAKE) build
 	rm -rf $(STAGE)
 	$(MAKE) install DESTDIR=$(STAGE)
 	Tests/Guest/build-initramfs $(CACHE)
 
-demo: stage
+# Other Debian releases, with their systemd and QEMU. Where the archive can't be reached (75), the tests that need them
+# are skipped, and say so.
+trees:
+	packaging/install-dependencies test
+	Tests/System/make-tree trixie $(CACHE)/trees/trixie sid || [ $$? -eq 75 ]
+	Tests/System/make-tree sid $(CACHE)/trees/sid || [ $$? -eq 75 ]
+	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
+
+# Everything that the system tests need.
+stage: staged trees
+
+demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)
 
 check-format:
@@ -46,6 +57,12 @@ test: check-format stage
 	swift test --disable-xctest --no-parallel --skip SystemTests
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
 		swift test --disable-xctest --no-parallel --filter SystemTests
+
+# For hours: every fault at every point of every operation, and then as many handovers with faults at random.
+PERDURE_TEST_SOAK ?= 1000
+soak: stage
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) PERDURE_TEST_SOAK=$(PERDURE_TEST_SOAK) \
+		swift test --disable-xctest --no-parallel --filter SystemTests.SoakTests
 
 # What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
 test-sanitize:
@@ -61,7 +78,7 @@ fuzz:
 	packaging/install-dependencies build
 	Tests/Fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-bench: stage
+bench: staged
 	swift build --product perdure-bench $(SWIFT_FLAGS)
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) .build/release/perdure-bench $(BENCH_FLAGS)
 

@@ -74,7 +74,7 @@ let package = Package(
             path: "Tests/SystemTestSupport",
             swiftSettings: settings
         ),
-        .testTarget(name: "SystemTests", dependencies: ["SystemTestSupport"], swiftSettings: settings),
+        .testTarget(name: "SystemTests", dependencies: ["Lifecycle", "SystemTestSupport"], swiftSettings: settings),
         .target(
             name: "FuzzTargets",
             dependencies: ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Supervisor", "Varlink"],

@@ -17,6 +17,10 @@ int clinux_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
+int clinux_pidfd_getfd(int pidfd, int number) {
+    return (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+}
+
 int clinux_pidfd_reap(int pidfd, int *status) {
     siginfo_t info = {0};
     int result;

@@ -33,6 +33,7 @@ struct DefinitionBuilder {
             hardware: hardware,
             handover: handover(),
             stop: stop(),
+            crash: crash(),
             consoleRetain: consoleRetain(enable),
             files: problems.sources.map(\.path)
         )
@@ -154,8 +155,10 @@ struct DefinitionBuilder {
         return HandoverTimeouts(
             prepare: value("PrepareTimeoutSec", handover, span) ?? defaults.prepare,
             sync: value("SyncTimeoutSec", handover, span) ?? defaults.sync,
+            stop: value("StopTimeoutSec", handover, span) ?? defaults.stop,
             save: value("SaveTimeoutSec", handover, span) ?? defaults.save,
-            load: value("LoadTimeoutSec", handover, span) ?? defaults.load
+            load: value("LoadTimeoutSec", handover, span) ?? defaults.load,
+            resume: value("ContinueTimeoutSec", handover, span) ?? defaults.resume
         )
     }
 
@@ -167,6 +170,49 @@ struct DefinitionBuilder {
             try Values.timeSpan(text, in: .seconds(1) ... .seconds(3600), "1s to 1h")
         }
         return StopPolicy(onStop: onStop ?? defaults.onStop, timeout: timeout ?? defaults.timeout)
+    }
+
+    private mutating func crash() -> CrashPolicy {
+        let crash = section(.crash)
+        let defaults = CrashPolicy(dumpDirectory: CrashPolicy.defaultDumpDirectory(of: name))
+        func count(_ text: String) throws(ValueProblem) -> Int { try Values.integer(text, in: 1...100) }
+        let files = files
+        let onCrash = value("OnCrash", crash) { text throws(ValueProblem) in try Values.word(text, as: OnCrash.self) }
+        let burst = value("RestartLimitBurst", crash, count)
+        let interval = value("RestartLimitIntervalSec", crash) { text throws(ValueProblem) in
+            try Values.timeSpan(text, in: .seconds(1) ... .seconds(86_400), "1s to 1d")
+        }
+        let dump = value("Dump", crash, Values.boolean)
+        let directory = value("DumpDirectory", crash) { text throws(ValueProblem) in
+            try DefinitionBuilder.directory(text, files)
+        }
+        let retain = value("DumpRetain", crash, count)
+        if onCrash != .restart {
+            warnOfNoEffect(["RestartLimitBurst", "RestartLimitIntervalSec"], crash, unless: "OnCrash=restart")
+        }
+        if dump != true { warnOfNoEffect(["DumpDirectory", "DumpRetain"], crash, unless: "Dump=yes") }
+        return CrashPolicy(
+            onCrash: onCrash ?? defaults.onCrash,
+            restartBurst: burst ?? defaults.restartBurst,
+            restartInterval: interval ?? defaults.restartInterval,
+            dump: dump ?? defaults.dump,
+            dumpDirectory: directory ?? defaults.dumpDirectory,
+            dumpRetain: retain ?? defaults.dumpRetain
+        )
+    }
+
+    private mutating func warnOfNoEffect(_ keys: [String], _ section: Section?, unless condition: String) {
+        for key in keys {
+            guard let assignment = section?.assignments[key], !assignment.value.isEmpty else { continue }
+            problems.add("\(key)= has no effect without \(condition)", at: assignment.place, .warning)
+        }
+    }
+
+    /// The path of a directory that is there, or of nothing.
+    private static func directory(_ text: String, _ files: any DefinitionFiles) throws(ValueProblem) -> String {
+        let (path, found) = try look(text, files)
+        if let found, found.kind != .directory { throw ValueProblem("\(quoted(path)) is not a directory") }
+        return path
     }
 
     private mutating func consoleRetain(_ isEnabled: Bool) -> UInt64 {
@@ -231,18 +277,24 @@ struct DefinitionBuilder {
         _ kinds: [FileStatus.Kind],
         _ files: any DefinitionFiles
     ) throws(ValueProblem) -> String {
-        let path = try Values.absolutePath(text)
-        let found: FileStatus?
-        do {
-            found = try files.status(of: path)
-        } catch {
-            throw ValueProblem("\(quoted(path)) \(error.reason)")
-        }
+        let (path, found) = try look(text, files)
         guard let found else { throw ValueProblem("\(quoted(path)) does not exist") }
         guard kinds.contains(found.kind) else {
             let wanted = kinds.contains(.blockDevice) ? "neither a file nor a block device" : "not a regular file"
             throw ValueProblem("\(quoted(path)) is \(found.kind == .directory ? "a directory" : wanted)")
         }
         return path
+    }
+
+    private static func look(
+        _ text: String,
+        _ files: any DefinitionFiles
+    ) throws(ValueProblem) -> (path: String, FileStatus?) {
+        let path = try Values.absolutePath(text)
+        do {
+            return (path, try files.status(of: path))
+        } catch {
+            throw ValueProblem("\(quoted(path)) \(error.reason)")
+        }
     }
 }

@@ -7,6 +7,7 @@ public struct GuestDefinition: Sendable, Equatable {
     public var hardware: GuestHardware
     public var handover: HandoverTimeouts
     public var stop: StopPolicy
+    public var crash: CrashPolicy
     /// How much console output is kept, in bytes: 64 KiB to 64 MiB.
     public var consoleRetain: UInt64
     /// All files read, the main file first, then drop-ins in the order they were applied.
@@ -19,6 +20,7 @@ public struct GuestDefinition: Sendable, Equatable {
         hardware: GuestHardware,
         handover: HandoverTimeouts = HandoverTimeouts(),
         stop: StopPolicy = StopPolicy(),
+        crash: CrashPolicy? = nil,
         consoleRetain: UInt64 = GuestDefinition.defaultConsoleRetain,
         files: [String] = []
     ) {
@@ -28,6 +30,7 @@ public struct GuestDefinition: Sendable, Equatable {
         self.hardware = hardware
         self.handover = handover
         self.stop = stop
+        self.crash = crash ?? CrashPolicy(dumpDirectory: CrashPolicy.defaultDumpDirectory(of: name))
         self.consoleRetain = consoleRetain
         self.files = files
     }
@@ -43,20 +46,29 @@ public struct HandoverTimeouts: Sendable, Equatable {
     public var prepare: Duration
     /// Writing the disk images out before the guest is paused.
     public var sync: Duration
+    /// Until the guest is paused and what it had written is on its disks.
+    public var stop: Duration
     public var save: Duration
     public var load: Duration
+    public var resume: Duration
 
     public init(
         prepare: Duration = .seconds(30),
         sync: Duration = .seconds(10),
+        stop: Duration = .seconds(5),
         save: Duration = .seconds(5),
-        load: Duration = .seconds(5)
+        load: Duration = .seconds(5),
+        resume: Duration = .seconds(5)
     ) {
         self.prepare = prepare
         self.sync = sync
+        self.stop = stop
         self.save = save
         self.load = load
+        self.resume = resume
     }
+
+    public var longest: Duration { [prepare, sync, stop, save, load, resume].reduce(prepare, max) }
 }
 
 public enum OnStop: String, Sendable, CaseIterable {
@@ -74,4 +86,44 @@ public struct StopPolicy: Sendable, Equatable {
         self.onStop = onStop
         self.timeout = timeout
     }
+}
+
+public enum OnCrash: String, Sendable, CaseIterable {
+    /// The unit fails.
+    case fail
+    /// The guest is booted anew in the same unit.
+    case restart
+}
+
+/// What happens when the guest is lost because its VM process has ended by itself.
+public struct CrashPolicy: Sendable, Equatable {
+    public var onCrash: OnCrash
+    /// After so many new boots within `restartInterval` the next crash fails the unit: 1 to 100.
+    public var restartBurst: Int
+    /// 1 s to 1 d.
+    public var restartInterval: Duration
+    /// Whether the guest's RAM is kept in a file.
+    public var dump: Bool
+    /// Absolute path; made where it is missing.
+    public var dumpDirectory: String
+    /// How many dumps of the guest are kept: 1 to 100.
+    public var dumpRetain: Int
+
+    public init(
+        onCrash: OnCrash = .fail,
+        restartBurst: Int = 3,
+        restartInterval: Duration = .seconds(600),
+        dump: Bool = false,
+        dumpDirectory: String,
+        dumpRetain: Int = 2
+    ) {
+        self.onCrash = onCrash
+        self.restartBurst = restartBurst
+        self.restartInterval = restartInterval
+        self.dump = dump
+        self.dumpDirectory = dumpDirectory
+        self.dumpRetain = dumpRetain
+    }
+
+    public static func defaultDumpDirectory(of guest: String) -> String { "/var/lib/perdure/\(guest)" }
 }

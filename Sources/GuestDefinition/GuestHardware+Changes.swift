@@ -1,4 +1,14 @@
 extension GuestHardware {
+    /// The same for the guest, with what only the host notices as `wanted` has it.
+    public func applyingHostSettings(of wanted: GuestHardware) -> GuestHardware {
+        var result = self
+        for (index, disk) in disks.enumerated() {
+            guard let counterpart = wanted.disks.first(where: { $0.id == disk.id }) else { continue }
+            result.disks[index].discard = counterpart.discard
+        }
+        return result
+    }
+
     /// Names each difference to the hardware of a running guest, in a sentence; none if they are equal.
     ///
     /// Machine type and CPU model are compared as they are, so both sides must be pinned or neither.
@@ -29,14 +39,48 @@ extension GuestHardware {
     private func word(_ value: Bool) -> String { value ? "yes" : "no" }
 }
 
+/// What a definition says otherwise than the guest runs with, in sentences.
+public struct DefinitionChanges: Sendable, Equatable {
+    /// Only the host notices: a handover brings it about.
+    public var applied: [String] = []
+    /// The guest would notice: it waits for the next start.
+    public var waiting: [String] = []
+
+    public init() {}
+
+    /// - Parameters:
+    ///   - known: The definition that the supervisor goes by so far.
+    ///   - running: What the guest was started with; machine type and CPU model are pinned and stay.
+    public init(to definition: GuestDefinition, from known: GuestDefinition?, running: GuestHardware) {
+        var wanted = definition.hardware
+        (wanted.machine, wanted.cpuModel) = (running.machine, running.cpuModel)
+        let next = running.applyingHostSettings(of: wanted)
+        waiting = wanted.changes(from: next)
+        applied = next.changes(from: running)
+        guard let known else { return }
+        var changes = Changes(owner: "supervisor")
+        changes.compare("[Handover] PrepareTimeoutSec=", definition.handover.prepare, known.handover.prepare)
+        changes.compare("[Handover] SyncTimeoutSec=", definition.handover.sync, known.handover.sync)
+        changes.compare("[Handover] SaveTimeoutSec=", definition.handover.save, known.handover.save)
+        changes.compare("[Handover] LoadTimeoutSec=", definition.handover.load, known.handover.load)
+        changes.compare("[Stop] OnStop=", definition.stop.onStop.rawValue, known.stop.onStop.rawValue)
+        changes.compare("[Stop] TimeoutSec=", definition.stop.timeout, known.stop.timeout)
+        changes.compare("[Console] Retain=", sizeText(definition.consoleRetain), sizeText(known.consoleRetain))
+        applied += changes.sentences
+    }
+}
+
 private struct Changes {
+    var owner = "running guest"
     private(set) var sentences: [String] = []
+
+    mutating func compare(_ key: String, _ new: Duration, _ old: Duration) { compare(key, "\(new)", "\(old)") }
 
     mutating func compare(_ key: String, _ new: String?, _ old: String?) {
         guard new != old else { return }
         let (new, old) = (new ?? "", old ?? "")
         sentences.append(
-            "\(key) is \(new.isEmpty ? "not set" : new), the running guest has \(old.isEmpty ? "none" : old)"
+            "\(key) is \(new.isEmpty ? "not set" : new), the \(owner) has \(old.isEmpty ? "none" : old)"
         )
     }
 

@@ -26,14 +26,18 @@ public enum QEMUCommandLine {
     /// - Parameters:
     ///   - hardware: With machine type and CPU model already pinned to versioned names.
     ///   - descriptors: Must hold a memfd for each RAM block of `hardware`.
+    ///   - remedies: What makes this QEMU take the guest's state.
     ///   - incoming: Whether the VM process waits for device state instead of booting.
+    ///   - copyOnWrite: Whether what the VM process writes to RAM is for itself alone.
     public static func arguments(
         guest name: String,
         generation: Int,
         hardware: GuestHardware,
         descriptors: VMProcessDescriptors,
         version: QEMUVersion,
-        incoming: Bool
+        remedies: [KnownIncompatibility.Remedy] = [],
+        incoming: Bool,
+        copyOnWrite: Bool = false
     ) -> [String] {
         var arguments = ["-name", "guest=\(name),process=qemu-\(name)"]
         if let uuid = hardware.uuid { arguments += ["-uuid", uuid] }
@@ -44,14 +48,21 @@ public enum QEMUCommandLine {
             "-action", "shutdown=pause",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         ]
-        arguments += memory(of: hardware, descriptors.ram)
+        arguments += memory(of: hardware, descriptors.ram, copyOnWrite: copyOnWrite)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
-        for (position, disk) in hardware.disks.enumerated() { arguments += self.disk(disk, position: position) }
+        for (position, disk) in hardware.disks.enumerated() {
+            arguments += self.disk(disk, position: position, remedies)
+        }
         arguments += boot(hardware.kernel)
         if incoming { arguments += ["-incoming", "defer"] }
         return arguments
     }
+
+    /// Every type that stands behind `-device`, whatever the version.
+    public static let deviceTypes = ["virtio-blk-pci", "isa-serial"]
+    /// Every type that stands behind `-object`.
+    public static let objectTypes = ["memory-backend-file", "monitor-qmp"]
 
     /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
     static let diskSlots = 0x10...0x1e
@@ -59,14 +70,27 @@ public enum QEMUCommandLine {
     /// QEMU refuses longer names of block nodes.
     static let longestNodeName = 31
 
+    /// A QEMU with one CPU as the guest has them, and nothing else of the guest.
+    ///
+    /// - Parameter monitor: The number of one end of a socket pair.
+    public static func probe(cpuOf hardware: GuestHardware, monitor: Int32, version: QEMUVersion) -> [String] {
+        [
+            "-accel", hardware.accelerator.rawValue, "-M", hardware.machine, "-cpu", cpu(of: hardware), "-m", "16M",
+            "-nodefaults", "-no-user-config", "-display", "none", "-S",
+        ] + self.monitor(monitor, version)
+    }
+
+    /// With 'host' there is nothing to enforce: it means whatever the accelerator can do.
+    private static func cpu(of hardware: GuestHardware) -> String {
+        hardware.cpuModel == "host" ? "host" : hardware.cpuModel + ",enforce"
+    }
+
     private static func processor(of hardware: GuestHardware) -> [String] {
         var machine = hardware.machine
         if hardware.ram.count == 1 { machine += ",memory-backend=\(backend(hardware.ram[0]))" }
-        // With 'host' there is nothing to enforce: it means whatever the accelerator can do.
-        let model = hardware.cpuModel == "host" ? "host" : hardware.cpuModel + ",enforce"
         let megabytes = hardware.ram.reduce(0) { $0 + $1.size } >> 20
         return [
-            "-accel", hardware.accelerator.rawValue, "-machine", machine, "-cpu", model,
+            "-accel", hardware.accelerator.rawValue, "-machine", machine, "-cpu", cpu(of: hardware),
             "-smp", topology(of: hardware), "-m", "\(megabytes)M",
         ]
     }
@@ -80,7 +104,13 @@ public enum QEMUCommandLine {
     }
 
     /// `memory-backend-file` even for memfds, because only with it does every version leave the RAM in place on a save.
-    private static func memory(of hardware: GuestHardware, _ descriptors: [String: Int32]) -> [String] {
+    private static func memory(
+        of hardware: GuestHardware,
+        _ descriptors: [String: Int32],
+        copyOnWrite: Bool
+    ) -> [String] {
+        // Next to nothing of a private view is written: no memory is set aside for all of it.
+        let sharing = copyOnWrite ? "share=off,reserve=off" : "share=on"
         var arguments: [String] = []
         for block in hardware.ram {
             guard let descriptor = descriptors[block.id] else {
@@ -89,7 +119,7 @@ public enum QEMUCommandLine {
             arguments += [
                 "-object",
                 "memory-backend-file,id=\(backend(block)),size=\(block.size),"
-                    + "mem-path=/proc/self/fd/\(descriptor),share=on",
+                    + "mem-path=/proc/self/fd/\(descriptor),\(sharing)",
             ]
         }
         guard hardware.ram.count > 1 else { return arguments }
@@ -125,7 +155,11 @@ public enum QEMUCommandLine {
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
     }
 
-    private static func disk(_ disk: Disk, position: Int) -> [String] {
+    private static func disk(
+        _ disk: Disk,
+        position: Int,
+        _ remedies: [KnownIncompatibility.Remedy]
+    ) -> [String] {
         let discard = disk.discard ? "unmap" : "ignore"
         let file = FileNode(
             nodeName: "file.\(disk.id)",
@@ -141,10 +175,15 @@ public enum QEMUCommandLine {
             readOnly: disk.readOnly
         )
         let serial = disk.serial.map { ",serial=\($0)" } ?? ""
+        let remedied = remedies.map { remedy in
+            switch remedy {
+            case .diskQueueSize(let entries): ",queue-size=\(entries)"
+            }
+        }.joined()
         let slot = String(diskSlots.lowerBound + position, radix: 16)
         return [
             "-blockdev", json(file), "-blockdev", json(format),
-            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)",
+            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)\(remedied)",
         ]
     }
 

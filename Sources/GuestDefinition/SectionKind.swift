@@ -8,12 +8,13 @@ enum SectionKind: String, CaseIterable {
     case console = "Console"
     case handover = "Handover"
     case stop = "Stop"
+    case crash = "Crash"
 
     /// Whether there can be several, told apart by an ID, as in `[RAM main]`.
     var isNamed: Bool {
         switch self {
         case .ram, .disk: true
-        case .guest, .cpu, .kernel, .console, .handover, .stop: false
+        case .guest, .cpu, .kernel, .console, .handover, .stop, .crash: false
         }
     }
 
@@ -25,8 +26,16 @@ enum SectionKind: String, CaseIterable {
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "ReadOnly", "Discard", "Serial"]
         case .console: ["Enable", "Retain"]
-        case .handover: ["PrepareTimeoutSec", "SyncTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec"]
+        case .handover:
+            [
+                "PrepareTimeoutSec", "SyncTimeoutSec", "StopTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec",
+                "ContinueTimeoutSec",
+            ]
         case .stop: ["OnStop", "TimeoutSec"]
+        case .crash:
+            [
+                "OnCrash", "RestartLimitBurst", "RestartLimitIntervalSec", "Dump", "DumpDirectory", "DumpRetain",
+            ]
         }
     }
 
@@ -37,7 +46,7 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .ram, .kernel, .console, .handover, .stop: 31
+        case .guest, .cpu, .ram, .kernel, .console, .handover, .stop, .crash: 31
         }
     }
 

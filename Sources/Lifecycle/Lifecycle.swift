@@ -14,6 +14,8 @@ public struct Lifecycle: Hashable, Sendable {
         case vmProcessEnded(reason: String)
         /// The guest has powered itself off; its VM process waits to be ended.
         case poweredOff
+        /// The guest is paused, by a command that its VM process has carried out late.
+        case foundPaused
     }
 
     public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -26,6 +28,8 @@ public struct Lifecycle: Hashable, Sendable {
             case definition
             /// It can't be known whether the step took effect.
             case outcomeUnknown
+            /// An earlier attempt has shown that it can't be done; this time nothing was tried.
+            case known
         }
 
         public init(_ reason: String, kind: Kind = .refused) {
@@ -56,6 +60,8 @@ public struct Lifecycle: Hashable, Sendable {
         case began(Operation)
         case finished(Operation)
         case undone(Operation, at: Step, reason: String)
+        /// It has failed before, and was not tried again.
+        case declined(Operation, reason: String)
         case wentOn(Operation, at: Step, reason: String)
         case adopted
         case stillSaved
@@ -87,8 +93,13 @@ public struct Lifecycle: Hashable, Sendable {
         var remaining: ArraySlice<Step>
         var origin: Standing
         var ticket: Ticket?
+        /// Something of the guest may still be there.
+        var isStoreLeft = false
         /// Set while the operation is being undone.
         public var undoing: Cause?
+
+        /// A person has asked for it and waits for the answer.
+        public var isRequested: Bool { ticket != nil }
 
         public struct Cause: Hashable, Sendable {
             var step: Step
@@ -96,6 +107,13 @@ public struct Lifecycle: Hashable, Sendable {
         }
     }
 
+    /// What follows when the guest is lost.
+    public enum OnLoss: CaseIterable, Sendable {
+        case fail
+        case startAnew
+    }
+
+    public var onLoss = OnLoss.fail
     public private(set) var state = State.recovering
     private var termination: Termination?
     private var isReady = false
@@ -128,12 +146,14 @@ public struct Lifecycle: Hashable, Sendable {
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
         case (.standing(.running), .poweredOff): begin(.conclude, from: .running)
+        case (.standing(.running), .foundPaused): begin(.rollBack, from: .running)
         case (.recovering, .vmProcessEnded(let reason)), (.operating, .vmProcessEnded(let reason)): remember(reason)
         case (.recovering, .poweredOff), (.operating, .poweredOff): rememberPowerOff()
         // A guest can't power off while it does not run, and a step's end belongs to the operation it is of.
         case (.standing, .poweredOff), (.standing, .completed), (.standing, .failed), (.operating, .completed),
             (.operating, .failed), (.recovering, .completed), (.recovering, .failed), (.standing, .recovered),
-            (.operating, .recovered):
+            (.operating, .recovered), (.recovering, .foundPaused), (.standing, .foundPaused),
+            (.operating, .foundPaused):
             []
         }
     }
@@ -182,7 +202,7 @@ public struct Lifecycle: Hashable, Sendable {
     private mutating func completed(_ run: Run) -> [Effect] {
         switch (run.operation, run.step) {
         // Another VM process is the guest's from here on: the end of the one before no longer matters.
-        case (.handover, .recordCommit), (.exec, .recordWaiting): endedReason = nil
+        case (.handover, .recordCommit), (.handover, .takeBackCommit), (.exec, .recordWaiting): endedReason = nil
         default: break
         }
         return advance(run)
@@ -204,8 +224,11 @@ public struct Lifecycle: Hashable, Sendable {
         }
         if run.undoing != nil { return failUndoing(run, failure) }
         switch run.operation.undoing(run.step) {
-        case .goOn: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
-        case .lose: return replyFailed(run, failure) + lose(failure.reason)
+        case .goOn:
+            var run = run
+            if run.step == .emptyStore { run.isStoreLeft = true }
+            return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
+        case .lose: return replyFailed(run, failure) + giveUp(failure.reason)
         case .steps(let steps):
             var run = run
             run.undoing = Run.Cause(step: run.step, failure: failure)
@@ -219,12 +242,12 @@ public struct Lifecycle: Hashable, Sendable {
 
     private mutating func failUndoing(_ run: Run, _ failure: Failure) -> [Effect] {
         switch run.step {
-        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it.
-        case .endNextVMProcess where !run.remaining.contains(.continueGuest):
+        // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it, or only for show.
+        case .endNextVMProcess where run.operation == .rehearse || !run.remaining.contains(.continueGuest):
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         case .continueGuest, .recordRunning, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
-            return replyFailed(run, failure) + lose("\(first)\(failure.reason)")
+            return replyFailed(run, failure) + giveUp("\(first)\(failure.reason)")
         default: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
         }
     }
@@ -233,22 +256,30 @@ public struct Lifecycle: Hashable, Sendable {
         let answer: [Effect] = run.ticket.map { [.reply($0, .done)] } ?? []
         let effects: [Effect] = [.report(.finished(run.operation))] + answer
         switch run.operation {
-        case .start, .handover, .load, .resume, .rollBack, .finishHandover: return effects + settle(.running)
+        case .start, .startAnew, .handover, .rehearse, .load, .resume, .rollBack, .finishHandover:
+            return effects + settle(.running)
         case .save: return effects + settle(.saved(hasVMProcess: true))
         case .exec: return effects + settle(.waiting)
         case .stop, .conclude: return effects + end(.success)
-        case .abandon: return effects + end(.failure)
+        case .abandon:
+            guard onLoss == .startAnew, termination == nil, !run.isStoreLeft else { return effects + end(.failure) }
+            // What has happened to the lost guest's VM process is none of the next one's.
+            (endedReason, isPoweredOff) = (nil, false)
+            return effects + begin(.startAnew, from: .off)
         case .leave: return effects + end(.success)
         }
     }
 
     private mutating func finishUndoing(_ run: Run) -> [Effect] {
         guard let cause = run.undoing else { return [] }
-        let report: [Effect] =
-            [.report(.undone(run.operation, at: cause.step, reason: cause.failure.reason))]
-            + replyFailed(run, cause.failure)
+        let reason = cause.failure.reason
+        let outcome: Report =
+            run.operation == .handover && cause.failure.kind == .known
+            ? .declined(run.operation, reason: reason)
+            : .undone(run.operation, at: cause.step, reason: reason)
+        let report: [Effect] = [.report(outcome)] + replyFailed(run, cause.failure)
         switch run.operation {
-        case .start: return report + end(cause.failure.kind == .definition ? .definition : .failure)
+        case .start, .startAnew: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))
         // Only a stop is worth staying for.
         case .leave where termination != .stop: return report + end(.success)
@@ -292,6 +323,14 @@ public struct Lifecycle: Hashable, Sendable {
         // It ended by its own will: nothing is lost with it.
         if isPoweredOff { return begin(.conclude, from: .running) }
         return [.report(.lost(reason: reason))] + begin(.abandon, from: .off)
+    }
+
+    /// The guest can't be continued. It is lost only with its VM process.
+    private mutating func giveUp(_ reason: String) -> [Effect] {
+        if let ended = endedReason { return lose(reason.contains(ended) ? reason : "\(reason); \(ended)") }
+        if isPoweredOff || termination == .stop { return lose(reason) }
+        let advice = "the guest is paused and can't be continued: \(reason); restarting the unit tries it again"
+        return [.report(.unclear(reason: advice))] + settle(.unclear(reason: advice))
     }
 
     // MARK: The supervisor's end

@@ -13,7 +13,9 @@ public enum Recovery {
         case committed
         case saved
         case waiting
+        /// The guest is off, or is being powered off.
         case stopping
+        case lost
     }
 
     /// What one VM process is found to be doing.
@@ -82,6 +84,13 @@ public enum Recovery {
     }
 
     public static func decide(_ evidence: Evidence) -> Decision {
+        // All VM processes are unknown then, the guest's own as well.
+        if case .unreadable(let reason) = evidence.ledger {
+            return .unclear(
+                reason: "the ledger can't be read: \(reason). The guest may be running. If a newer perdure wrote it, "
+                    + "install that one and restart this unit"
+            )
+        }
         if let scope = evidence.unknownScopes.first {
             return .unclear(
                 reason: "a VM process that the ledger does not know is alive in '\(scope)'; "
@@ -91,13 +100,23 @@ public enum Recovery {
         switch evidence.ledger {
         case .absent:
             if !evidence.hasOtherDescriptors { return .start }
-            return .unclear(reason: "the descriptor store holds parts of a guest, but no ledger that explains them")
+            return .unclear(
+                reason: "the descriptor store holds parts of a guest, but no ledger that explains them; "
+                    + "if the guest can be given up, stop this unit, which drops them, and start it again; "
+                    + "a restart keeps them"
+            )
         case .unreadable(let reason): return .unclear(reason: "the ledger can't be read: \(reason)")
         case .valid(let phase):
-            if let problem = evidence.ramProblems.first, phase != .starting { return .unclear(reason: problem) }
+            // A guest that has executed nothing yet, or shall not any more, needs no RAM.
+            let needsRAM = ![.starting, .stopping, .lost].contains(phase)
+            if needsRAM, let problem = evidence.ramProblems.first { return .unclear(reason: "\(problem). \(advice)") }
             return decide(phase, evidence)
         }
     }
+
+    /// For what no supervisor brings about by itself.
+    private static let advice =
+        "Nothing has been changed. Stopping this unit gives the guest up; restarting it looks at everything again"
 
     private static func decide(_ phase: Phase, _ evidence: Evidence) -> Decision {
         switch (phase, evidence.current) {
@@ -106,7 +125,7 @@ public enum Recovery {
 
         case (.running, .running), (.running, .silent): .adopt
         case (.running, .incoming):
-            .unclear(reason: "the ledger says that the guest runs; its VM process waits for a state to load")
+            .unclear(reason: "the ledger says that the guest runs; its VM process waits for a state to load. \(advice)")
         // Started, and not continued before the supervisor's end; or paused by the guest's own doing.
         case (.running, .paused): .rollBack
         case (.running, .poweredOff), (.saving, .poweredOff), (.stopping, .poweredOff), (.committed, .poweredOff):
@@ -115,15 +134,18 @@ public enum Recovery {
 
         case (.saving, .running), (.saving, .paused): .rollBack
         case (.saving, .silent), (.loading, .silent):
-            .unclear(reason: "a handover was cut off, and the VM process that holds the guest does not answer")
+            .unclear(
+                reason: "a handover was cut off, and the VM process that holds the guest does not answer; "
+                    + "once it does, restarting the unit continues the guest"
+            )
         case (.saving, .incoming), (.loading, .incoming):
-            .unclear(reason: "the ledger takes a VM process for the guest's that has never loaded it")
-        case (.saving, .absent): .lost(reason: "its VM process ended while its state was being saved")
+            .unclear(reason: "the ledger takes a VM process for the guest's that has never loaded it. \(advice)")
 
         // Saving is complete, so the old VM process can't be running; if it does, it is the guest all the same.
         case (.loading, .running), (.loading, .paused): .rollBack
         case (.loading, .poweredOff): .conclude
-        case (.loading, .absent):
+        // 'vmstate' has all of the guest that was in the VM process, which has run nothing since.
+        case (.saving, .absent), (.loading, .absent):
             evidence.hasCompleteState
                 ? .remainSaved(hasVMProcess: false)
                 : .lost(reason: "its VM process ended during a handover, and the saved state is not complete")
@@ -131,13 +153,13 @@ public enum Recovery {
         // A silent one is not known to have been continued; the one it has replaced must go in any case.
         case (.committed, .running), (.committed, .paused), (.committed, .silent): .finishHandover
         case (.committed, .incoming):
-            .unclear(reason: "the ledger says that the state was loaded; the VM process still waits for it")
+            .unclear(reason: "the ledger says that the state was loaded; the VM process still waits for it. \(advice)")
         case (.committed, .absent): .lost(reason: "its VM process ended right after a handover")
 
         case (.saved, _) where !evidence.hasCompleteState, (.waiting, _) where !evidence.hasCompleteState:
-            .unclear(reason: "the guest was saved, but 'vmstate' does not hold the whole of it")
+            .unclear(reason: "the guest was saved, but 'vmstate' does not hold the whole of it. \(advice)")
         case (.saved, .running), (.waiting, .running):
-            .unclear(reason: "the guest was saved, but its VM process runs it")
+            .unclear(reason: "the guest was saved, but its VM process runs it. \(advice)")
         case (.saved, .paused), (.saved, .silent): .remainSaved(hasVMProcess: true)
         case (.saved, .absent), (.saved, .incoming), (.saved, .poweredOff): .remainSaved(hasVMProcess: false)
         case (.waiting, .incoming): .remainWaiting
@@ -147,6 +169,7 @@ public enum Recovery {
 
         case (.stopping, .absent): .conclude
         case (.stopping, _): .continueStop
+        case (.lost, _): .lost(reason: "as an earlier supervisor has reported")
         }
     }
 }

@@ -20,6 +20,8 @@ public enum Step: String, CaseIterable, Sendable {
     case recordSaved = "record-saved"
     case recordLoading = "record-loading"
     case loadState = "load-state"
+    /// Load the device state into the VM process that is thrown away.
+    case rehearseLoad = "rehearse-load"
     /// From here on the next VM process is the guest's.
     case recordCommit = "record-commit"
     case recordWaiting = "record-waiting"
@@ -36,10 +38,16 @@ public enum Step: String, CaseIterable, Sendable {
     /// Give back the memory of the saved state.
     case discardState = "discard-state"
     case recordStopping = "record-stopping"
+    case recordLost = "record-lost"
     /// Press the guest's power button.
     case powerDown = "power-down"
     case awaitPowerOff = "await-power-off"
-    /// Take everything out of the descriptor store.
+    /// Keep the RAM of a lost guest in a file, if that is asked for.
+    case dumpMemory = "dump-memory"
+    /// See whether the guest may be booted once more.
+    case admitRestart = "admit-restart"
+    /// Give the guest's memory back. The ledger stays until systemd gives the store up, so that a supervisor which is
+    /// started by a crash of this one does not boot the guest anew.
     case emptyStore = "empty-store"
     /// Note for the next supervisor that it was started by a restart.
     case recordRestart = "record-restart"
@@ -50,6 +58,8 @@ public enum Operation: String, CaseIterable, Sendable {
     case start
     /// Put another VM process in the running one's place.
     case handover
+    /// Load the guest's state into a VM process that never runs it, and go on in the one that does.
+    case rehearse
     case save
     case exec
     case load
@@ -64,6 +74,8 @@ public enum Operation: String, CaseIterable, Sendable {
     case conclude
     /// The guest is lost.
     case abandon
+    /// Boot a guest that was lost.
+    case startAnew = "start-anew"
     /// Make way for the next supervisor.
     case leave
 
@@ -76,6 +88,11 @@ public enum Operation: String, CaseIterable, Sendable {
                 .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
                 .saveState, .recordLoading, .loadState, .recordCommit, .continueGuest, .retireVMProcess, .discardState,
             ]
+        case .rehearse:
+            [
+                .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
+                .saveState, .rehearseLoad, .endNextVMProcess, .recordRunning, .continueGuest, .discardState,
+            ]
         case .save: [.syncDisks, .recordSaving, .stopGuest, .saveState, .recordSaved]
         case .exec:
             [.readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .recordWaiting, .retireVMProcess]
@@ -83,8 +100,9 @@ public enum Operation: String, CaseIterable, Sendable {
         case .resume, .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
-        case .conclude: [.endVMProcess, .emptyStore]
-        case .abandon: [.emptyStore]
+        case .conclude: [.recordStopping, .endVMProcess, .emptyStore]
+        case .abandon: [.recordLost, .dumpMemory, .emptyStore]
+        case .startAnew: [.admitRestart] + Operation.start.steps
         case .leave: [.recordRestart]
         }
     }
@@ -92,15 +110,20 @@ public enum Operation: String, CaseIterable, Sendable {
     /// What undoes the operation when `step` has failed.
     public func undoing(_ step: Step) -> Undo {
         switch (self, step) {
-        case (.start, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
+        // Everything has been given up before.
+        case (.startAnew, .admitRestart): .steps([])
+        case (.start, _), (.startAnew, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
         // Nothing is worse off when the old VM process or the saved state stays a little longer.
         case (_, .retireVMProcess), (_, .discardState): .goOn
         case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),
-            (.handover, .compare), (.handover, .syncDisks):
+            (.handover, .compare), (.handover, .syncDisks), (.rehearse, .readDefinition), (.rehearse, .probeQEMU),
+            (.rehearse, .startVMProcess), (.rehearse, .connect), (.rehearse, .compare), (.rehearse, .syncDisks):
             .steps([.endNextVMProcess])
+        // It has a view of its own on RAM, and can't do the guest any harm.
+        case (.rehearse, .endNextVMProcess): .goOn
         case (.handover, .continueGuest):
             .steps([.takeBackCommit, .endNextVMProcess, .recordRunning, .continueGuest, .discardState])
-        case (.handover, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
+        case (.handover, _), (.rehearse, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
         case (.save, .syncDisks): .steps([])
         case (.save, _): .steps([.recordRunning, .continueGuest, .discardState])
         case (.exec, _): .steps([.endNextVMProcess])

@@ -12,8 +12,11 @@ public enum BlockingCalls {
     }
 
     /// Gives up waiting when the deadline has passed; the call itself can't be ended and may go on.
-    public static func run(deadline: Duration, _ body: @escaping @Sendable () throws -> Void) async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+    public static func run<Result: Sendable>(
+        deadline: Duration,
+        _ body: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
             let waiting = Waiting(continuation)
             queue.async { waiting.resume(with: Swift.Result(catching: body)) }
             queue.asyncAfter(deadline: .now() + .nanoseconds(deadline.nanoseconds)) {
@@ -23,12 +26,12 @@ public enum BlockingCalls {
     }
 
     /// A continuation that the first of two resumes.
-    private final class Waiting: Sendable {
-        private let continuation: Mutex<CheckedContinuation<Void, any Error>?>
+    private final class Waiting<Value: Sendable>: Sendable {
+        private let continuation: Mutex<CheckedContinuation<Value, any Error>?>
 
-        init(_ continuation: CheckedContinuation<Void, any Error>) { self.continuation = Mutex(continuation) }
+        init(_ continuation: CheckedContinuation<Value, any Error>) { self.continuation = Mutex(continuation) }
 
-        func resume(with result: Result<Void, any Error>) {
+        func resume(with result: Result<Value, any Error>) {
             let first = continuation.withLock { stored in
                 defer { stored = nil }
                 return stored

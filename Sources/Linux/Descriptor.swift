@@ -15,6 +15,15 @@ public final class Descriptor: Sendable {
         Descriptor(owning: try check("open", on: path) { Glibc.open(path, flags | O_CLOEXEC) })
     }
 
+    /// Makes a file that must not be there yet, to read and write.
+    public static func create(_ path: String, mode: mode_t) throws(SystemCallError) -> Descriptor {
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+        return Descriptor(owning: try check("open", on: path) { Glibc.open(path, flags, mode) })
+    }
+
+    /// Returns when the file's data is on stable storage.
+    public func sync() throws(SystemCallError) { try check("fsync", on: "fd \(raw)") { fsync(raw) } }
+
     /// Another open file description of the same file, with its own offset and access mode.
     public func reopened(_ flags: Int32) throws(SystemCallError) -> Descriptor {
         try Descriptor.open("/proc/self/fd/\(raw)", flags)
@@ -30,6 +39,11 @@ public final class Descriptor: Sendable {
         var status = stat()
         try check("fstat", on: "fd \(raw)") { fstat(raw, &status) }
         return FileIdentity(status)
+    }
+
+    /// Nobody else may open the file, as through /proc/PID/fd.
+    public func restrictToOwner() throws(SystemCallError) {
+        try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o700) }
     }
 
     /// Bytes.
@@ -60,6 +74,18 @@ public final class Descriptor: Sendable {
         return bytes
     }
 
+    /// Copies at most `count` bytes to another file without taking them in. Returns how many it was, at least one.
+    public func copy(at offset: UInt64, count: Int, to other: Descriptor, at place: UInt64) throws(SystemCallError)
+        -> Int
+    {
+        while true {
+            let copied = clinux_copy_range(raw, off_t(offset), other.raw, off_t(place), count)
+            if copied > 0 { return copied }
+            if copied == 0 { throw SystemCallError("copy", on: "fd \(raw)", code: EIO) }
+            if errno != EINTR { throw SystemCallError("copy", on: "fd \(other.raw)") }
+        }
+    }
+
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {
@@ -79,12 +105,18 @@ public struct FileIdentity: Hashable, Sendable, Codable {
     public let inode: UInt64
     /// Nanoseconds since the epoch. Inode numbers are used again after a file has been replaced.
     public let modified: Int64
+    /// User ID.
+    public let owner: UInt32
+
+    /// Whether it is the same file, which may have been written to in between.
+    public func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 
     init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         // Wraps: a VM process can give its memory files any time there is.
         modified = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
+        owner = status.st_uid
     }
 
     public static func of(path: String) throws(SystemCallError) -> FileIdentity {

@@ -42,4 +42,17 @@ public enum MemoryFile {
         let found = clinux_seek_data(file.raw, off_t(offset))
         return found < 0 ? nil : UInt64(found)
     }
+
+    /// The pieces of a part of the file that hold data, in their order; what lies between them reads as zeros.
+    public static func data(_ file: Descriptor, in part: Range<UInt64>) throws(SystemCallError) -> [Range<UInt64>] {
+        var pieces: [Range<UInt64>] = []
+        var position = part.lowerBound
+        while position < part.upperBound, let start = firstData(file, from: position), start < part.upperBound {
+            let hole = try check("SEEK_HOLE", on: "fd \(file.raw)") { clinux_seek_hole(file.raw, off_t(start)) }
+            let end = min(UInt64(hole), part.upperBound)
+            pieces.append(start..<end)
+            position = end
+        }
+        return pieces
+    }
 }

@@ -53,6 +53,7 @@ public struct QueryMachines: QMPCommand {
     public struct Machine: Decodable, Sendable {
         public let name: String
         public let alias: String?
+        public let deprecated: Bool?
     }
 
     public typealias Reply = [Machine]
@@ -183,4 +184,21 @@ public struct QueryBlockStatistics: QMPCommand {
     public typealias Reply = [Device]
     public static let name = "query-blockstats"
     public init() {}
+}
+
+/// A command of QEMU's monitor for people; its reply is text, which differs between versions.
+public struct HumanMonitorCommand: QMPCommand {
+    public struct Arguments: Encodable, Sendable {
+        let commandLine: String
+
+        enum CodingKeys: String, CodingKey {
+            case commandLine = "command-line"
+        }
+    }
+
+    public typealias Reply = String
+    public static let name = "human-monitor-command"
+    public let arguments: Arguments
+
+    public init(_ commandLine: String) { arguments = Arguments(commandLine: commandLine) }
 }

@@ -1,7 +1,8 @@
 /// Saving and loading of device state, which QEMU calls migration.
 
 public struct MigrationCapability: Encodable, Sendable {
-    let capability: String
+    /// As QEMU spells it.
+    public let capability: String
     let state: Bool
 
     /// RAM stays where it is: only what is not in shared, named memory goes into the stream.

@@ -57,7 +57,11 @@ final class ControlConnection {
         let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
         switch method {
         case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
-        case .getStatus: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
+        case .getStatus:
+            reply(supervisor) { supervisor in
+                await supervisor.lookForReplacedFiles()
+                return try VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status))
+            }
         case .getConsole:
             guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
             else {
@@ -68,27 +72,83 @@ final class ControlConnection {
         case .exec: request(.exec, message, supervisor)
         case .load: request(.load, message, supervisor)
         case .upgrade: request(.upgrade, message, supervisor)
+        case .rehearse:
+            request(.rehearse, message, supervisor) { supervisor in
+                guard let rehearsal = supervisor.rehearsal else { return nil }
+                return try VarlinkMessage.reply(
+                    GuestInterface.RehearsalReply(
+                        qemu: rehearsal.qemu,
+                        qemuVersion: "\(rehearsal.version)",
+                        pauseUsec: rehearsal.pause
+                    )
+                )
+            }
+        case .checkHandover:
+            guard let parameters = parameters(message) else { return }
+            reply(supervisor) { supervisor in
+                do {
+                    return try VarlinkMessage.reply(try await supervisor.check(qemu: parameters.qemu))
+                } catch let refusal as Refusal {
+                    return try ControlConnection.error(refusal)
+                }
+            }
         }
     }
 
-    private func request(_ request: Request, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
-        guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
-            return send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+    /// - Parameter success: the reply where what was asked for has been done.
+    private func request(
+        _ request: Request,
+        _ message: [UInt8],
+        _ supervisor: isolated GuestSupervisor,
+        success: @escaping (isolated GuestSupervisor) throws -> [UInt8]? = {
+            try VarlinkMessage.reply(GuestInterface.StatusReply($0.status))
         }
-        if let qemu = parameters.qemu, !qemu.hasPrefix("/") {
-            return fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
-        }
+    ) {
+        guard let parameters = parameters(message) else { return }
         isBusy = true
         supervisor.request(request, qemu: parameters.qemu) { [self] reply in
             isBusy = false
             switch reply {
-            case .done: send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status)))
-            case .refused(let refusal): fail(refusal.isNotRunning ? .notRunning : .refused, refusal.reason)
+            case .done: send(try? success(supervisor))
+            case .refused(let refusal): send(try? ControlConnection.error(refusal))
             case .failed(let reason): fail(.failed, reason)
             }
             answerNext(supervisor)
             if isBroken { supervisor.control?.drop(self) }
         }
+    }
+
+    /// Nil where the call has been answered with what is wrong with it.
+    private func parameters(_ message: [UInt8]) -> GuestInterface.QEMUParameters? {
+        guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
+            send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+            return nil
+        }
+        if let qemu = parameters.qemu, !qemu.hasPrefix("/") {
+            fail(.refused, "'\(qemu)' is not an absolute path of a QEMU program")
+            return nil
+        }
+        return parameters
+    }
+
+    /// Answers once `body` has an answer; calls that have come meanwhile wait.
+    private func reply(
+        _ supervisor: isolated GuestSupervisor,
+        _ body: @escaping (isolated GuestSupervisor) async throws -> [UInt8]?
+    ) {
+        isBusy = true
+        Task {
+            let bytes = try? await body(supervisor)
+            isBusy = false
+            send(bytes)
+            answerNext(supervisor)
+            if isBroken { supervisor.control?.drop(self) }
+        }
+    }
+
+    private static func error(_ refusal: Refusal) throws -> [UInt8] {
+        let failure: GuestInterface.Failure = refusal.isNotRunning ? .notRunning : .refused
+        return try VarlinkMessage.error(failure.qualified, VarlinkMessage.Reason(refusal.reason))
     }
 
     /// What every Varlink service answers.

@@ -3,69 +3,59 @@ import GuestDefinition
 import Lifecycle
 import Linux
 import QMP
+import Synchronization
 import Systemd
 
 /// From the running VM process to the next.
 extension GuestSupervisor {
     /// More device state than this is no device state.
     static let largestState: UInt64 = 256 << 20
-    /// No QEMU has more reasons at a time.
-    private static let shownBlockers = 8
-    /// A longer pause is none: deadlines end a handover long before.
-    private static let longestPause: Int64 = 3_600_000_000
 
     /// Everything that can speak against the handover without a pause, and what can be prepared for it.
     func compare() async throws {
         guard let next, let ledger else { return }
-        try checkMemory(of: next, ledger)
+        try await checkPreflight()
         try await next.prepareLoad(from: inventory[Inventory.state])
         guard ledger.phase == .running, let current else { return }
-        let status = try await current.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
-        guard status.status == .running else {
-            throw Lifecycle.Failure(
-                "the guest is in QEMU's state '\(status.status)', and only a running one is handed over"
-            )
-        }
-        let migration = try await current.qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
-        if let blockers = migration.blockers, !blockers.isEmpty {
-            let reasons = blockers.prefix(GuestSupervisor.shownBlockers).map(\.description).joined(separator: "; ")
-            throw Lifecycle.Failure("QEMU can't save this guest: \(reasons)")
-        }
         try await current.prepareSave(to: inventory[Inventory.state])
-    }
-
-    /// QEMU itself never checks that both sides use the same memory.
-    private func checkMemory(of vm: VMProcess, _ ledger: Ledger) throws {
-        for block in ledger.hardware.ram {
-            let name = Inventory.ram(block.id)
-            guard let file = inventory[name] else {
-                throw Lifecycle.Failure("'\(name)' is not in the descriptor store")
-            }
-            let mapped = try SharedMappings.length(of: file.identity(), in: vm.record.pid)
-            guard mapped == block.size else {
-                throw Lifecycle.Failure(
-                    "\(vm.title) maps \(mapped >> 20) MiB of '\(name)' as shared memory, not its \(block.size >> 20) MiB"
-                )
-            }
-        }
     }
 
     /// The first pass writes what has gathered, the second what was written meanwhile: little is left for the pause.
     func syncDisks() async throws {
         let images = (ledger?.hardware.disks ?? []).filter { !$0.readOnly }.map(\.image)
         if images.isEmpty { return }
-        try await BlockingCalls.run(deadline: timeouts.sync) {
-            for image in images + images {
-                let file = try Descriptor.open(image, O_RDONLY)
-                if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
+        // A thread that waits for a disk can't be ended: one is enough.
+        guard syncing.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            throw Lifecycle.Failure("the disks' images are still being written out since the last attempt")
+        }
+        do {
+            try await BlockingCalls.run(deadline: timeouts.sync) { [self] in
+                defer { syncing.store(false, ordering: .relaxed) }
+                for image in images + images {
+                    let file = try Descriptor.open(image, O_RDONLY)
+                    if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
+                }
             }
+        } catch is EventLoop.DeadlinePassed {
+            throw Lifecycle.Failure(
+                "the disks' images were not written out within \(timeouts.sync); "
+                    + "look for a disk or a file system that does not answer, or raise SyncTimeoutSec= in [Handover]"
+            )
+        }
+    }
+
+    func recordSaving() throws {
+        try record {
+            $0.phase = .saving
+            // What 'vmstate' may still hold is of an earlier handover.
+            $0.savedBytes = nil
         }
     }
 
     func stopGuest() async throws {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
         replaced = current.record
-        try await current.qmp.execute(Stop(), deadline: timeouts.save)
+        try await current.qmp.execute(Stop(), deadline: timeouts.stop)
         // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
         if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
     }
@@ -84,8 +74,10 @@ extension GuestSupervisor {
         do {
             try await vm.load(from: inventory[Inventory.state], deadline: timeouts.load)
         } catch {
+            let reason = await explain(error, vm)
+            let refusal = rememberRefusal(error, by: vm, reason)
             throw Lifecycle.Failure(
-                "QEMU \(vm.record.version) does not take the guest's state: \(await explain(error, vm))"
+                refusal?.sentence ?? "QEMU \(vm.record.version) does not take the guest's state: \(reason)"
             )
         }
     }
@@ -93,12 +85,16 @@ extension GuestSupervisor {
     /// The next VM process becomes the guest's. One that waits for a saved guest has been so since it was started.
     func recordNext(as phase: Recovery.Phase) throws {
         try checkAlive(next)
+        if next?.isThrowAway == true { throw Lifecycle.Failure("a VM process of a rehearsal can't run the guest") }
         let (old, new) = (current, next)
+        old?.hardware = ledger?.hardware
         try record {
             $0.phase = phase
             guard let new else { return }
-            $0.current = new.record
+            $0.setCurrent(new.record)
+            if phase == .committed { $0.forgetRefusals(by: new.record) }
             $0.other = old?.record
+            $0.hardware = new.hardware ?? $0.hardware
         }
         if let new { (previous, current, next) = (old, new, nil) }
     }
@@ -117,7 +113,7 @@ extension GuestSupervisor {
             // A start: the VM process has run nothing yet.
             try record {
                 $0.phase = .running
-                $0.current = first.record
+                $0.setCurrent(first.record)
                 $0.other = nil
             }
             (current, next) = (first, nil)
@@ -130,32 +126,6 @@ extension GuestSupervisor {
     private func checkAlive(_ vm: VMProcess?) throws {
         guard let vm, let end = vm.end else { return }
         throw Lifecycle.Failure("\(vm.title) \(end)")
-    }
-
-    func continueGuest() async throws {
-        guard let current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
-        do {
-            // After a commit nothing can be left of a save, and the guest waits.
-            if ledger?.phase != .committed { try await current.finishSaving(deadline: timeouts.save) }
-            try await current.qmp.execute(Continue(), deadline: GuestSupervisor.answerDeadline)
-        } catch let error as QMPError {
-            let reason = await explain(error, current)
-            if case .refused = error { throw Lifecycle.Failure(reason) }
-            throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
-        }
-        trimConsole()
-        notePause()
-    }
-
-    private func notePause() {
-        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
-            return
-        }
-        (previous ?? current).stoppedAt = nil
-        // Two clocks that two VM processes have set as they like.
-        let (pause, overflow) = resumed.subtractingReportingOverflow(stopped)
-        let isPlausible = !overflow && (0...GuestSupervisor.longestPause).contains(pause)
-        ledger?.lastPause = isPlausible ? Int(pause) : nil
     }
 
     func retirePrevious() async throws {
@@ -175,6 +145,7 @@ extension GuestSupervisor {
             $0.phase = .loading
             $0.current = old.record
             $0.other = new.record
+            $0.hardware = old.hardware ?? $0.hardware
         }
         (current, next, previous) = (old, new, nil)
     }

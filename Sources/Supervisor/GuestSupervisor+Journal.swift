@@ -6,9 +6,14 @@ import Systemd
 enum Notice {
     case controlSocketFailed(String)
     case definitionWarning(String)
-    case changesWait([String])
+    case preflightWarning(Finding)
     case storeIncomplete(String)
+    case storeComplete
+    case fetched([String], from: String)
+    case notFetched(String)
     case vmProcessSilent(String)
+    case dumped(MemoryDump.Result)
+    case startingAnew(number: Int, of: Int)
 }
 
 extension GuestSupervisor {
@@ -17,16 +22,49 @@ extension GuestSupervisor {
         case .controlSocketFailed(let reason):
             log("Guest '\(name)' can't be controlled by 'perdure': \(reason)", .error)
         case .definitionWarning(let warning): log(warning, .warning)
-        case .changesWait(let changes):
+        case .preflightWarning(let finding):
+            let isChange = finding.identifier == .needsPowerCycle
             log(
-                "Changes to guest '\(name)' take effect when it is started anew: \(changes.joined(separator: "; "))",
-                .notice,
-                .changesWait
+                isChange
+                    ? "A change to guest '\(name)' takes effect when it is started anew: \(finding.sentence)"
+                    : "Guest '\(name)': \(finding.sentence); \(finding.remedy)",
+                isChange ? .notice : .warning,
+                isChange ? .changesWait : .preflightWarning,
+                ["PERDURE_FINDINGS": finding.identifier.rawValue, "PERDURE_REASON": finding.sentence]
             )
         case .storeIncomplete(let reason):
             log("Guest '\(name)' would not survive its supervisor now: \(reason)", .critical, .storeIncomplete)
+        case .storeComplete:
+            log(
+                "systemd keeps everything of guest '\(name)' again: it would survive its supervisor",
+                .notice,
+                .storeComplete
+            )
+        case .fetched(let names, let source):
+            log(
+                "Descriptors of guest '\(name)' that systemd had lost were fetched back from \(source): "
+                    + names.joined(separator: ", "),
+                .notice,
+                .fetched
+            )
+        case .notFetched(let reason):
+            log("What systemd has lost of guest '\(name)' can't be fetched back: \(reason)", .error)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
+        case .dumped(let dump):
+            log(
+                "The RAM of guest '\(name)' is kept in '\(dump.path)': \(dump.written >> 20) of \(dump.bytes >> 20) MiB, "
+                    + "without CPU registers",
+                .notice,
+                .dumped,
+                ["PERDURE_DUMP": dump.path, "PERDURE_DUMP_BYTES": "\(dump.written)"]
+            )
+        case .startingAnew(let number, let limit):
+            log(
+                "Starting guest '\(name)' anew by OnCrash=restart, \(number) of at most \(limit) times",
+                .notice,
+                .startingAnew
+            )
         }
     }
 
@@ -42,6 +80,15 @@ extension GuestSupervisor {
                 .stepWentOn,
                 ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
             )
+        case .declined(_, let reason):
+            handoverProblem = reason
+            log(
+                "Guest '\(name)' runs on in \(currentTitle) and was not handed over: \(reason). It is tried again "
+                    + "when another QEMU is installed there, and at once by 'perdure upgrade \(name)'",
+                .notice,
+                .handoverDeclined,
+                ["PERDURE_REASON": reason]
+            )
         case .adopted: log("Guest '\(name)' runs on in \(currentTitle), now under this supervisor", .notice, .adopted)
         case .stillSaved:
             log("Guest '\(name)' is saved; 'perdure exec' and 'perdure load' continue it", .notice, .stillSaved)
@@ -54,6 +101,7 @@ extension GuestSupervisor {
         case .unclear(let reason):
             log("Guest '\(name)' is left untouched: \(reason)", .critical, .unclear, ["PERDURE_REASON": reason])
         case .lost(let reason):
+            lossReason = reason
             log("Guest '\(name)' is lost: \(reason)", .critical, .lost, ["PERDURE_REASON": reason])
         case .vmProcessEnded(let reason):
             log("Guest '\(name)' is saved, and its \(reason)", .warning, .vmProcessEnded, ["PERDURE_REASON": reason])
@@ -62,20 +110,30 @@ extension GuestSupervisor {
 
     private func journalBegin(_ operation: Operation) {
         durations = [:]
-        handoverProblem = nil
+        // A rehearsal changes nothing of what is told of the guest.
+        if operation != .rehearse { handoverProblem = nil }
+        findings = []
         switch operation {
         case .start: log("Starting guest '\(name)'", .info, .guestStarting)
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
+        case .rehearse: log("Rehearsing a handover of guest '\(name)' from \(currentTitle)", .info, .rehearsalBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
-        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .leave: break
+        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .leave: break
         }
     }
 
     private func journalEnd(_ operation: Operation) {
         switch operation {
-        case .start: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
+        case .start, .startAnew: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
         case .handover:
             log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
+        case .rehearse:
+            log(
+                "\(rehearsal.map { "\($0)" } ?? "QEMU") loads guest '\(name)', which runs on in \(currentTitle)",
+                .notice,
+                .rehearsed,
+                rehearsalFields
+            )
         case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
         case .finishHandover:
             log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)
@@ -88,9 +146,14 @@ extension GuestSupervisor {
     }
 
     private func journalUndone(_ operation: Operation, _ step: Step, _ reason: String) {
-        let fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+        var fields = ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
+        let blockers = findings.filter { $0.severity == .blocker }.map(\.identifier.rawValue)
+        if !blockers.isEmpty { fields["PERDURE_FINDINGS"] = blockers.joined(separator: " ") }
         switch operation {
-        case .start: log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
+        case .startAnew where step == .admitRestart:
+            log("Guest '\(name)' is not started anew: \(reason)", .critical, .crashLoop, fields)
+        case .start, .startAnew:
+            log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
         case .handover:
             // A state is one line to systemd.
             handoverProblem = reason.split(separator: "\n").first.map(String.init)
@@ -98,6 +161,13 @@ extension GuestSupervisor {
                 "Guest '\(name)' was not handed over and runs on in \(currentTitle): \(reason)",
                 .error,
                 .handoverUndone,
+                fields
+            )
+        case .rehearse:
+            log(
+                "A handover of guest '\(name)', which runs on in \(currentTitle), would fail: \(reason)",
+                .error,
+                .rehearsalFailed,
                 fields
             )
         default: log("'\(operation.rawValue)' of guest '\(name)' was undone: \(reason)", .error, .requestUndone, fields)
@@ -129,6 +199,14 @@ extension GuestSupervisor {
             let name = step.rawValue.uppercased().replacing("-", with: "_")
             fields["PERDURE_\(name)_USEC"] = "\(duration.microseconds)"
         }
+        return fields
+    }
+
+    private var rehearsalFields: [String: String] {
+        var fields = phaseFields
+        fields["PERDURE_QEMU_VERSION_OLD"] = current.map { "\($0.record.version)" }
+        fields["PERDURE_QEMU_VERSION_NEW"] = rehearsal.map { "\($0.version)" }
+        fields["PERDURE_PAUSE_USEC"] = rehearsal.map { "\($0.pause)" }
         return fields
     }
 

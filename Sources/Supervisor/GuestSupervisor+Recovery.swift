@@ -11,21 +11,31 @@ extension GuestSupervisor {
     func recover() async -> (Recovery.Decision, isRestart: Bool) {
         var evidence = Recovery.Evidence()
         do {
-            for entry in try DescriptorStore.receive() { inventory[entry.name] = entry.descriptor }
+            for entry in try DescriptorStore.receive() {
+                if let first = inventory[entry.name],
+                    try !first.identity().isSameFile(as: entry.descriptor.identity())
+                {
+                    return (.unclear(reason: "the descriptor store holds two of '\(entry.name)'"), false)
+                }
+                inventory[entry.name] = entry.descriptor
+            }
         } catch {
             return (.unclear(reason: "the descriptor store can't be read: \(error)"), false)
         }
         evidence.hasOtherDescriptors = inventory.names.contains { $0 != Inventory.ledger }
+        await fetchLedger()
         if let file = inventory[Inventory.ledger] {
             do {
                 let (ledgerFile, ledger) = try LedgerFile.open(file)
                 (self.ledgerFile, self.ledger) = (ledgerFile, ledger)
+                (generation, restarts) = (ledger.generation, ledger.restarts ?? [])
                 evidence.ledger = .valid(ledger.phase)
             } catch {
                 evidence.ledger = .unreadable(reason: "\(error)")
             }
         }
         if let ledger {
+            fetchLost(ledger)
             evidence.ramProblems = ramProblems(ledger)
             evidence.hasCompleteState =
                 ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
@@ -76,7 +86,7 @@ extension GuestSupervisor {
         let other = find(ledger.other)
         switch ledger.phase {
         case .committed, .waiting: previous = other
-        case .starting, .running, .saving, .loading, .saved, .stopping: next = other
+        case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = other
         }
     }
 
@@ -84,8 +94,8 @@ extension GuestSupervisor {
         do {
             try await vm.qmp.negotiate(deadline: GuestSupervisor.answerDeadline)
             let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline)
+            if status.status.canBeContinued { return .paused }
             switch status.status {
-            case .paused, .prelaunch, .postmigrate, .finishMigrate: return .paused
             case .inmigrate: return .incoming
             case .shutdown:
                 vm.isPoweredOff = true
@@ -116,9 +126,12 @@ extension GuestSupervisor {
     /// Makes the finds fit the decision.
     private func prepare(for decision: Recovery.Decision) async throws {
         switch decision {
-        case .unclear, .lost: return
+        case .unclear: return
+        case .lost: return await readDefinitionQuietly()
         case .start:
-            if ledger != nil { try await emptyStore() }
+            if ledger == nil { break }
+            try await emptyStore()
+            try await forgetGuest()
         case .adopt: try await endNext()
         case .remainSaved(hasVMProcess: false):
             // A VM process that has begun to load, or never will, is of no use any more.

@@ -10,18 +10,22 @@ extension GuestSupervisor {
     func readDefinition() async throws {
         let (loader, name) = (loader, name)
         do {
-            let (definition, warnings) = try await BlockingCalls.run { try loader.load(name) }
+            let (definition, warnings) = try await BlockingCalls.run(deadline: timeouts.prepare) {
+                try loader.load(name)
+            }
+            definitionChanges =
+                ledger.map { DefinitionChanges(to: definition, from: self.definition, running: $0.hardware) }
+                ?? DefinitionChanges()
             self.definition = definition
             for warning in warnings { journal(.definitionWarning("\(warning)")) }
         } catch let error as DefinitionError {
             throw Lifecycle.Failure("\(error)", kind: .definition)
         }
-        // A later change waits for the next start: what the guest can see stays.
-        guard let definition, let running = ledger?.hardware else { return }
-        var wanted = definition.hardware
-        (wanted.machine, wanted.cpuModel) = (running.machine, running.cpuModel)
-        let waiting = wanted.changes(from: running)
-        if !waiting.isEmpty { journal(.changesWait(waiting)) }
+    }
+
+    /// What the next VM process has: what the guest can see stays, a later change of it waits for the next start.
+    func nextHardware(_ ledger: Ledger) -> GuestHardware {
+        definition.map { ledger.hardware.applyingHostSettings(of: $0.hardware) } ?? ledger.hardware
     }
 
     /// The QEMU program to start next.
@@ -40,9 +44,8 @@ extension GuestSupervisor {
             facts = try await QEMUProbe.run(path: path, loop: loop, deadline: timeouts.prepare)
             factsOf = (path, identity)
         }
-        guard let facts, let ledger else { return }
-        // Refused before the guest is paused: no load could succeed.
-        _ = try facts.pinnedMachine(ledger.hardware.machine)
+        try await checkPreflight()
+        try checkRefusals()
     }
 
     func createMemory() async throws {
@@ -69,17 +72,19 @@ extension GuestSupervisor {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
         }
         ledgerFile = file
-        ledger = Ledger(guest: name, phase: .starting, generation: 0, hardware: hardware)
+        ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
+        ledger?.restarts = restarts
         try record { _ in }
         try await storeInventory()
     }
 
     func startVMProcess() async throws {
-        // One that could not be ended after the last handover still has the disks open.
+        // One that could not be ended after the last operation still has the disks open.
         try await retirePrevious()
+        try await endNext()
         guard let ledger, let facts else { return }
         let generation = ledger.generation + 1
-        let hardware = ledger.hardware
+        let hardware = nextHardware(ledger)
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
         do {
@@ -88,7 +93,10 @@ extension GuestSupervisor {
             try? await unstoreEnds(of: generation)
             throw error
         }
-        var inherited = [theirMonitor]
+        // It uses the first only. The others it keeps, for a supervisor that finds them lost.
+        var inherited = [theirMonitor, ourMonitor]
+        if let ledgerFile { inherited.append(try ledgerFile.readOnly()) }
+        if let state = inventory[Inventory.state] { inherited.append(state) }
         if let log = inventory[Inventory.consoleLog] { inherited.append(log) }
         var ram: [String: Int32] = [:]
         for block in hardware.ram {
@@ -110,7 +118,9 @@ extension GuestSupervisor {
                 hardware: hardware,
                 descriptors: descriptors,
                 version: facts.version,
-                incoming: ledger.current != nil || ledger.savedBytes != nil
+                remedies: ledger.remedies(for: facts.version).map(\.remedy),
+                incoming: ledger.current != nil || ledger.savedBytes != nil,
+                copyOnWrite: isRehearsing
             ),
             environment: QEMUProbe.environment,
             inherited: inherited,
@@ -123,9 +133,12 @@ extension GuestSupervisor {
             qemu: facts.path,
             version: facts.version,
             package: facts.package,
-            hasFileMigration: facts.hasFileMigration
+            hasFileMigration: facts.hasFileMigration,
+            monitor: ourMonitor.raw
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
+        vm.hardware = hardware
+        vm.isThrowAway = isRehearsing
         next = vm
         try self.record {
             $0.generation = generation
@@ -175,9 +188,9 @@ extension GuestSupervisor {
         do {
             try await vm.qmp.negotiate(deadline: timeouts.prepare)
             let isIncoming = ledger?.current != nil || ledger?.savedBytes != nil
-            var capabilities: [MigrationCapability] = [.ignoreShared, .events]
-            if isIncoming { capabilities.append(.lateBlockActivate) }
+            let capabilities = isIncoming ? GuestSupervisor.loadCapabilities : [.ignoreShared, .events]
             try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
+            try await noteMemoryMap(of: vm)
         } catch {
             throw Lifecycle.Failure(await explain(error, vm))
         }

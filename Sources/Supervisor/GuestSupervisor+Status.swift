@@ -13,8 +13,18 @@ extension GuestSupervisor {
             qemu: current?.record.qemu,
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
-            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0
+            refusal: ledger?.lastRefusal?.sentence,
+            consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
+            outdated: current.map { $0.generation == outdatedGeneration } ?? false
         )
+    }
+
+    /// Finds out whether the guest's VM process executes what is installed.
+    func lookForReplacedFiles() async {
+        guard let current else { return }
+        let (generation, pid) = (current.generation, current.record.pid)
+        let files = try? await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
+        if let files { outdatedGeneration = files.isEmpty ? nil : generation }
     }
 
     private var stateName: String {
@@ -36,7 +46,12 @@ extension GuestSupervisor {
         let pause =
             ledger?.lastPause.map { "; the last handover paused it for \(Milliseconds(microseconds: $0))" } ?? ""
         let problem = handoverProblem.map { "; not handed over: \($0)" } ?? pause
-        return switch lifecycle.state {
+        let store = storeHealth.problem.map { "; would not survive its supervisor: \($0)" } ?? ""
+        return standing(process, problem) + store
+    }
+
+    private func standing(_ process: String, _ problem: String) -> String {
+        switch lifecycle.state {
         case .recovering: "Looking for what there is of the guest"
         case .operating(let run): describe(run.operation)
         case .ended: "Ended"
@@ -53,6 +68,7 @@ extension GuestSupervisor {
         switch operation {
         case .start: "Starting"
         case .handover: "Handing over to the next VM process"
+        case .rehearse: "Rehearsing a handover"
         case .save: "Saving"
         case .exec: "Replacing the VM process"
         case .load: "Loading"
@@ -61,6 +77,7 @@ extension GuestSupervisor {
         case .stop: "Powering off"
         case .conclude: "Powered off"
         case .abandon: "Lost"
+        case .startAnew: "Starting anew"
         case .leave: "Making way for the next supervisor"
         }
     }

@@ -11,12 +11,13 @@ extension GuestSupervisor {
         case .connect: try await connectNext()
         case .compare: try await compare()
         case .syncDisks: try await syncDisks()
-        case .recordSaving: try record { $0.phase = .saving }
+        case .recordSaving: try recordSaving()
         case .stopGuest: try await stopGuest()
         case .saveState: try await saveState()
         case .recordSaved: try recordSaved()
         case .recordLoading: try record { $0.phase = .loading }
         case .loadState: try await loadState()
+        case .rehearseLoad: try await rehearseLoad()
         case .recordCommit: try recordNext(as: .committed)
         case .recordWaiting: try recordNext(as: .waiting)
         case .recordRunning: try recordRunning()
@@ -27,8 +28,11 @@ extension GuestSupervisor {
         case .endVMProcess: try await endCurrent()
         case .discardState: try discardState()
         case .recordStopping: try record { $0.phase = .stopping }
+        case .recordLost: try record { $0.phase = .lost }
         case .powerDown: try await powerDown()
         case .awaitPowerOff: try await awaitPowerOff()
+        case .dumpMemory: try await dumpMemory()
+        case .admitRestart: try await admitRestart()
         case .emptyStore: try await emptyStore()
         case .recordRestart: try await recordRestart()
         }

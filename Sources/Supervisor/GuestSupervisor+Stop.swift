@@ -72,9 +72,14 @@ extension GuestSupervisor {
     func emptyStore() async throws {
         for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
         (current, next, previous) = (nil, nil, nil)
-        ledger = nil
-        ledgerFile = nil
-        try await unstore(inventory.names)
+        (consoleWatch, consoleTimer, consoleTrimmedTo) = (nil, nil, 0)
+        try await unstore(inventory.names.filter { $0 != Inventory.ledger })
+    }
+
+    /// After this a supervisor that is started by a crash of this one boots the guest anew.
+    func forgetGuest() async throws {
+        (ledger, ledgerFile) = (nil, nil)
+        try await unstore([Inventory.ledger])
     }
 
     // MARK: Processes

@@ -3,6 +3,7 @@ import GuestDefinition
 import Lifecycle
 import Linux
 import QMP
+import Synchronization
 import Systemd
 import Varlink
 
@@ -32,7 +33,9 @@ public actor GuestSupervisor {
     var generation = 0
 
     /// As last read without errors; nil until then.
-    var definition: GuestDefinition?
+    var definition: GuestDefinition? {
+        didSet { lifecycle.onLoss = definition?.crash.onCrash == .restart ? .startAnew : .fail }
+    }
     var facts: QEMUFacts?
     var factsOf: (path: String, identity: FileIdentity)?
     /// What `--qemu` asked for, for the operation under way.
@@ -46,25 +49,47 @@ public actor GuestSupervisor {
     var previous: VMProcess?
 
     var durations: [Step: Duration] = [:]
+    /// What the definition says otherwise than the guest runs with, since it was last read.
+    var definitionChanges = DefinitionChanges()
+    /// Of the last preflight of the operation under way.
+    var findings: [Finding] = []
+    var isChecking = false
+    /// The VM process whose program was found to be replaced on disk.
+    var outdatedGeneration: Int?
+    /// What came of the rehearsal under way, or of the last one.
+    var rehearsal: Rehearsal?
     /// Why the last handover was refused or undone; nil when it succeeded.
     var handoverProblem: String?
     var replaced: VMProcessRecord?
+    var lossReason = ""
+    /// As in the ledger, which a start anew replaces.
+    var restarts: [Int] = []
     var consoleTrimmedTo: UInt64 = 0
     var consoleWatch: ReadWatch?
     var consoleTimer: Timer?
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false
+    var storeHealth = StoreHealth()
+    var storeTimer: Timer?
+    var isStoreCheckWanted = false
+    var isStoreInUse = false
+    var storeWaiters: [CheckedContinuation<Void, Never>] = []
+    /// The guest's VM process was told to continue it, and has not answered.
+    var isContinueOverdue = false
+    /// Disk images are being written out.
+    nonisolated let syncing = Atomic(false)
     /// QEMU processes in care, by pid, until their end has been seen.
     var processes: [Int32: VMProcess] = [:]
 
     var tickets = 0
     var replies: [Lifecycle.Ticket: (Lifecycle.Reply) -> Void] = [:]
     private var watches: [ReadWatch] = []
-    private var watchdog: Timer?
+    private(set) var watchdog: Timer?
     private var reloadWatch: ReloadWatch?
     var control: ControlServer?
     private var lastStatus = ""
+    private let halt = HaltFile()
     private let end: @Sendable (Int32) -> Void
 
     /// - Parameters:
@@ -102,10 +127,14 @@ public actor GuestSupervisor {
         } catch {
             journal(.controlSocketFailed("\(error)"))
         }
+        // One that does not answer may still be carrying out what another supervisor has told it.
+        if decision == .adopt { isContinueOverdue = true }
         post(.recovered(decision, isRestart: isRestart))
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads
         await reloads.start()
+        // The supervisor before may have died because, or while, systemd did not keep everything.
+        checkStore()
     }
 
     // MARK: Events and effects
@@ -116,6 +145,7 @@ public actor GuestSupervisor {
         tellStatus()
         // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
         if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
+        if isContinueOverdue { seeThatItRuns() }
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {
@@ -135,15 +165,22 @@ public actor GuestSupervisor {
 
     private func run(_ step: Step) async {
         extendStartTimeout()
+        haltIfAsked(.before, step)
         let begin = ContinuousClock.now
         do {
             try await perform(step)
             durations[step] = .now - begin
+            haltIfAsked(.after, step)
             post(.completed(step))
         } catch {
             durations[step] = .now - begin
             post(.failed(step, (error as? Lifecycle.Failure) ?? Lifecycle.Failure("\(error)")))
         }
+    }
+
+    private func haltIfAsked(_ moment: HaltFile.Moment, _ step: Step) {
+        guard let halt, case .operating(let run) = lifecycle.state else { return }
+        halt.reach(moment, step, of: run)
     }
 
     /// Asks for something on a person's behalf; `reply` is called once.
@@ -184,17 +221,20 @@ public actor GuestSupervisor {
 
     // MARK: What systemd is told
 
-    private func tellStatus() {
+    func tellStatus() {
         let text = summary
         if text == lastStatus { return }
         lastStatus = text
         Notifier.send("STATUS=\(text)")
     }
 
+    /// What systemd was told while it did not listen is told again.
+    func forgetStatus() { lastStatus = "" }
+
     /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
     private func extendStartTimeout() {
         guard watchdog == nil, case .operating = lifecycle.state else { return }
-        let longest = [timeouts.prepare, timeouts.sync, timeouts.save, timeouts.load].max() ?? timeouts.prepare
+        let longest = timeouts.longest
         Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")
     }
 
@@ -219,19 +259,6 @@ public actor GuestSupervisor {
         } catch {
             // Its end is reported where it is seen.
             Notifier.send("WATCHDOG=1")
-        }
-    }
-
-    /// A reload may have made systemd drop what it kept for us, when the unit has changed.
-    private func managerReloaded() {
-        if reloadWaiter != nil { return wakeReloadWaiter() }
-        Task {
-            guard !inventory.isEmpty else { return }
-            do {
-                try await storeInventory()
-            } catch {
-                journal(.storeIncomplete("\(error)"))
-            }
         }
     }
 

@@ -28,6 +28,16 @@ struct Ledger: Codable, Equatable, Sendable {
     var isRestart = false
     /// Microseconds that the guest was paused by the last handover.
     var lastPause: Int?
+    /// What the QEMUs that the guest has run in may have left in its state, see `KnownIncompatibility`.
+    var leftovers: [String]?
+    /// QEMUs that did not take the guest's state, the newest last.
+    var refusals: [RefusedLoad]?
+    /// Nil where QEMU has not said it.
+    var memoryMap: [GuestMemoryRange]?
+    /// Path of the file that the RAM of the guest, now lost, has been kept in.
+    var dump: String?
+    /// When the guest was started anew after it had been lost, in seconds of the host's uptime.
+    var restarts: [Int]?
 }
 
 extension Ledger {
@@ -59,6 +69,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var package: String
     /// Whether it saves to and loads from files by name, see `QEMUFacts`.
     var hasFileMigration: Bool
+    /// The number under which the process has the supervisor's end of its monitor open; nil where it has not.
+    var monitor: Int32?
 }
 
 /// The ledger's memory file: two slots that are written in turn, so that one is whole at any instant.
@@ -89,7 +101,11 @@ struct LedgerFile: Sendable {
     /// A new, empty ledger.
     init() throws {
         file = try MemoryFile.create("ledger", size: 2 * LedgerFile.slotSize, growth: .fixed)
+        try file.restrictToOwner()
     }
+
+    /// For a VM process to keep: it can't write to it, unless it runs as the supervisor's user.
+    func readOnly() throws -> Descriptor { try file.reopened(O_RDONLY) }
 
     /// Opens a ledger that another supervisor has written, and reads what it says.
     static func open(_ file: Descriptor) throws -> (LedgerFile, Ledger) {

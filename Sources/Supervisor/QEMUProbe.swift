@@ -2,7 +2,7 @@ import Glibc
 import Linux
 import QMP
 
-/// Starts a QEMU program without a machine and asks what it can do.
+/// Starts a QEMU program, without a machine or without a guest, and asks what it can do.
 public enum QEMUProbe {
     /// Nothing of the supervisor's own environment is QEMU's business.
     static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
@@ -13,14 +13,35 @@ public enum QEMUProbe {
 
     /// - Parameter deadline: for each answer.
     public static func run(path: String, loop: EventLoop, deadline: Duration) async throws -> QEMUFacts {
+        try await withQEMU(path, loop: loop, deadline: deadline) { monitor in
+            [
+                "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
+                "-chardev", "socket,id=qmp,fd=\(monitor),server=off", "-mon", "chardev=qmp,mode=control",
+            ]
+        } ask: { qmp in
+            try await QEMUFacts.ask(qmp, path: path, deadline: deadline)
+        }
+    }
+
+    /// Starts a QEMU program, asks it something and ends it.
+    /// - Parameters:
+    ///   - arguments: made from the number of its end of the monitor's socket pair.
+    ///   - deadline: for each answer.
+    static func withQEMU<Answer: Sendable>(
+        _ path: String,
+        loop: EventLoop,
+        deadline: Duration,
+        arguments: (Int32) -> [String],
+        ask: (QMPClient) async throws -> Answer
+    ) async throws -> Answer {
         let output = try ProcessOutput()
-        let (process, ours) = try spawn(path: path, output: output)
+        let (process, ours) = try spawn(path: path, arguments: arguments, output: output)
         let qmp = QMPClient(socket: ours, loop: loop)
-        let result: Result<QEMUFacts, any Error>
+        let result: Result<Answer, any Error>
         do {
             try await process.letThrough(path: path, loop: loop, deadline: deadline)
             try await qmp.negotiate(deadline: deadline)
-            result = .success(try await QEMUFacts.ask(qmp, path: path, deadline: deadline))
+            result = .success(try await ask(qmp))
         } catch {
             result = .failure(error)
         }
@@ -31,7 +52,7 @@ public enum QEMUProbe {
         try await loop.readable(process.handle.descriptor, deadline: GuestSupervisor.killDeadline)
         let end = process.handle.reap()
         switch result {
-        case .success(let facts): return facts
+        case .success(let answer): return answer
         case .failure(let error):
             let reason = hadEnded && error is QMPError ? "it \(end)" : "\(error)"
             let words = output.lastWords.map { "; it said: \($0)" } ?? ""
@@ -40,15 +61,15 @@ public enum QEMUProbe {
     }
 
     /// Only the child keeps its end of the monitor: its end is seen there.
-    private static func spawn(path: String, output: ProcessOutput) throws -> (GatedProcess, monitor: Descriptor) {
+    private static func spawn(
+        path: String,
+        arguments: (Int32) -> [String],
+        output: ProcessOutput
+    ) throws -> (GatedProcess, monitor: Descriptor) {
         let (ours, theirs) = try UnixSocket.pair()
-        let arguments = [
-            "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-            "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
-        ]
         let process = try GatedProcess(
             path: path,
-            arguments: arguments,
+            arguments: arguments(theirs.raw),
             environment: environment,
             inherited: [theirs],
             output: output.file

@@ -3,6 +3,11 @@ import Lifecycle
 import Linux
 import QMP
 
+/// QEMU says that it could not save, or load, the device state.
+struct MigrationFailed: Error, CustomStringConvertible {
+    let description: String
+}
+
 /// How device state gets out of a VM process and into the next. From QEMU 8.2 on it is written to and read from a file
 /// that QEMU opens in a descriptor set; before, a plain descriptor of the file does.
 extension VMProcess {
@@ -63,7 +68,7 @@ extension VMProcess {
         )
         if MigrationStatus(event: event) == .completed { return }
         let migration = try await qmp.execute(QueryMigration(), deadline: GuestSupervisor.answerDeadline)
-        throw Lifecycle.Failure(migration.error?.description ?? "QEMU says no more than that it failed")
+        throw MigrationFailed(description: migration.error?.description ?? "QEMU says no more than that it failed")
     }
 
     /// Cancels a save that is still under way; a guest can't be continued before.

@@ -1,4 +1,5 @@
 import Glibc
+import GuestDefinition
 import Linux
 import QMP
 
@@ -10,6 +11,8 @@ final class VMProcess {
     let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
+    /// What it was started with, where that may differ from what the ledger says.
+    var hardware: GuestHardware?
     /// Microseconds since the epoch, by QEMU's clock.
     var stoppedAt: Int64?
     var resumedAt: Int64?
@@ -17,6 +20,8 @@ final class VMProcess {
     var isPoweredOff = false
     var isPreparedToSave = false
     var isPreparedToLoad = false
+    /// It is there for a rehearsal: it has a view of its own on RAM and never becomes the guest's.
+    var isThrowAway = false
     /// Its end is our doing.
     var isEnding = false
     var end: ProcessHandle.End?
@@ -31,6 +36,14 @@ final class VMProcess {
     }
 
     var generation: Int { record.generation }
+
+    /// As the kernel has it; empty once the process has ended.
+    var commandLine: [String] {
+        let bytes = try? Descriptor.open("/proc/\(record.pid)/cmdline", O_RDONLY).read(at: 0, count: 128 << 10)
+        return (bytes ?? []).split(separator: 0, omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+    }
 
     var title: String { "VM process \(generation) (pid \(record.pid))" }
 }

@@ -80,19 +80,33 @@ public enum Manager {
         }
     }
 
-    /// How many descriptors the manager keeps for a service.
-    public static func storedDescriptorCount(of unit: String, deadline: Duration) throws(ManagerError) -> Int {
+    /// What the manager keeps of a service's descriptors, and why it may be less than it was given.
+    public struct StoredDescriptors: Sendable {
+        public let count: Int
+        /// FileDescriptorStoreMax=
+        public let limit: Int
+        /// `loaded`, `masked`, `not-found`…: without its file a unit has no store, even while it runs.
+        public let loadState: String
+    }
+
+    public static func descriptorStore(
+        of unit: String,
+        deadline: Duration
+    ) throws(ManagerError) -> StoredDescriptors {
         let bus = try Bus()
         let path = try object(of: unit, on: bus, deadline: deadline)
-        let property = try bus.property(
-            path,
-            "org.freedesktop.systemd1.Service",
-            "NFileDescriptorStore",
-            type: "u",
-            deadline: deadline
+        func number(_ name: String) throws(ManagerError) -> Int {
+            let interface = "org.freedesktop.systemd1.Service"
+            let property = try bus.property(path, interface, name, type: "u", deadline: deadline)
+            guard let number = property.number() else { throw ManagerError("Get \(name)", "unexpected reply") }
+            return Int(number)
+        }
+        let loadState = try bus.property(path, unitInterface, "LoadState", type: "s", deadline: deadline)
+        return StoredDescriptors(
+            count: try number("NFileDescriptorStore"),
+            limit: try number("FileDescriptorStoreMax"),
+            loadState: loadState.text() ?? ""
         )
-        guard let count = property.number() else { throw ManagerError("Get NFileDescriptorStore", "unexpected reply") }
-        return Int(count)
     }
 
     /// Loaded scopes whose name begins with `prefix`, with their processes.

@@ -19,7 +19,9 @@ public actor ReloadWatch {
         self.onReload = onReload
     }
 
-    public func start() {
+    public func start() { connect(isFirst: true) }
+
+    private func connect(isFirst: Bool) {
         retry = nil
         do {
             let bus = try Bus()
@@ -31,6 +33,8 @@ public actor ReloadWatch {
             }
             // The handshake's answer may have been read already.
             process()
+            // Nobody has told of a reload that came before.
+            if !isFirst { onReload() }
         } catch { reconnectLater() }
     }
 
@@ -52,6 +56,6 @@ public actor ReloadWatch {
     }
 
     private func reconnectLater() {
-        retry = loop.after(reconnectAfter) { [weak self] in self?.assumeIsolated { $0.start() } }
+        retry = loop.after(reconnectAfter) { [weak self] in self?.assumeIsolated { $0.connect(isFirst: false) } }
     }
 }

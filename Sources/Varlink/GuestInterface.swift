@@ -7,6 +7,8 @@ public enum GuestInterface {
         case exec = "Exec"
         case load = "Load"
         case upgrade = "Upgrade"
+        case rehearse = "Rehearse"
+        case checkHandover = "CheckHandover"
         case getStatus = "GetStatus"
         case getConsole = "GetConsole"
 
@@ -45,8 +47,12 @@ public enum GuestInterface {
         public var qemuVersion: String?
         /// Microseconds that the guest was paused by the last handover.
         public var lastPauseUsec: Int?
+        /// That a QEMU does not take the guest's state from the one that it runs in: a sentence for people.
+        public var refusal: String?
         /// Bytes that the serial console has put out since the guest started.
         public var consoleBytes: Int
+        /// The program that the VM process executes, or a library of it, has been replaced on disk since.
+        public var outdated: Bool
 
         public init(
             guest: String,
@@ -57,7 +63,9 @@ public enum GuestInterface {
             qemu: String?,
             qemuVersion: String?,
             lastPauseUsec: Int?,
-            consoleBytes: Int
+            refusal: String?,
+            consoleBytes: Int,
+            outdated: Bool
         ) {
             self.guest = guest
             self.state = state
@@ -67,7 +75,52 @@ public enum GuestInterface {
             self.qemu = qemu
             self.qemuVersion = qemuVersion
             self.lastPauseUsec = lastPauseUsec
+            self.refusal = refusal
             self.consoleBytes = consoleBytes
+            self.outdated = outdated
+        }
+    }
+
+    /// Something that is known of a handover before the guest is paused for it.
+    public struct Finding: Codable, Sendable {
+        public let severity: String
+        public let identifier: String
+        public let sentence: String
+        public let remedy: String
+
+        public init(severity: String, identifier: String, sentence: String, remedy: String) {
+            self.severity = severity
+            self.identifier = identifier
+            self.sentence = sentence
+            self.remedy = remedy
+        }
+
+        public var isBlocker: Bool { severity == "blocker" }
+    }
+
+    public struct CheckReply: Codable, Sendable {
+        /// The QEMU that was asked; nil where it can't be used.
+        public let qemu: String?
+        public let qemuVersion: String?
+        public let findings: [Finding]
+
+        public init(qemu: String?, qemuVersion: String?, findings: [Finding]) {
+            self.qemu = qemu
+            self.qemuVersion = qemuVersion
+            self.findings = findings
+        }
+    }
+
+    public struct RehearsalReply: Codable, Sendable {
+        public let qemu: String
+        public let qemuVersion: String
+        /// Microseconds that the guest was paused.
+        public let pauseUsec: Int
+
+        public init(qemu: String, qemuVersion: String, pauseUsec: Int) {
+            self.qemu = qemu
+            self.qemuVersion = qemuVersion
+            self.pauseUsec = pauseUsec
         }
     }
 
@@ -89,8 +142,21 @@ public enum GuestInterface {
           qemuVersion: ?string,
           # How long the last handover paused the guest, in microseconds
           lastPauseUsec: ?int,
+          # That a QEMU does not take the guest's state from the one that it runs in; a sentence for people
+          refusal: ?string,
           # Bytes that the serial console has put out since the guest started
-          consoleBytes: int
+          consoleBytes: int,
+          # The program that the VM process executes, or a library of it, has been replaced on disk since
+          outdated: bool
+        )
+
+        type Finding (
+          # blocker, warning or note
+          severity: string,
+          # Never changes
+          identifier: string,
+          sentence: string,
+          remedy: string
         )
 
         # Pauses the guest and saves its device state.
@@ -104,6 +170,12 @@ public enum GuestInterface {
 
         # Replaces the VM process under the running guest.
         method Upgrade(qemu: ?string) -> (status: Status)
+
+        # Loads the guest's device state into a VM process that is thrown away then. The guest is paused meanwhile.
+        method Rehearse(qemu: ?string) -> (qemu: string, qemuVersion: string, pauseUsec: int)
+
+        # What speaks for or against a handover. Changes nothing.
+        method CheckHandover(qemu: ?string) -> (qemu: ?string, qemuVersion: ?string, findings: []Finding)
 
         method GetStatus() -> (status: Status)
 

@@ -1,16 +1,32 @@
 import ArgumentParser
+import FoundationEssentials
 import GuestDefinition
 import Linux
 import Supervisor
+import Varlink
 
 struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Say all that is wrong with a guest's definition, or what will be run."
+        abstract: "Say all that is wrong with a guest's definition, or what will be run.",
+        discussion: "With --handover it says all that speaks for or against a handover of the running guest, without "
+            + "pausing it. It exits with status 75 where a handover would be refused."
     )
 
     @OptionGroup var guest: GuestArgument
+    @Flag(help: "Check whether the running guest can be handed over now.")
+    var handover = false
+    @OptionGroup var option: QEMUOption
+    @Flag(help: "Print JSON; with --handover.")
+    var json = false
+
+    func validate() throws {
+        if !handover && (json || option.qemu != nil) {
+            throw ValidationError("'--json' and '--qemu' go with '--handover'.")
+        }
+    }
 
     func run() async throws {
+        if handover { return try checkHandover() }
         let definition: GuestDefinition
         let warnings: [Diagnostic]
         do {
@@ -42,5 +58,29 @@ struct Check: AsyncParsableCommand {
                 "Disk:       \(disk.id): \(disk.image) (\(disk.format.rawValue)\(disk.readOnly ? ", read-only" : ""))"
             )
         }
+    }
+
+    private func checkHandover() throws {
+        let (reply, _) = try GuestClient(guest.name).call(
+            .checkHandover,
+            GuestInterface.QEMUParameters(qemu: option.qemu),
+            as: GuestInterface.CheckReply.self
+        )
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(reply), as: UTF8.self))
+        } else {
+            if let qemu = reply.qemu { print("QEMU:       \(qemu) (\(reply.qemuVersion ?? ""))") }
+            for finding in reply.findings {
+                print("\(finding.severity): \(finding.sentence) [\(finding.identifier)]\n  \(finding.remedy)")
+            }
+        }
+        let blockers = reply.findings.filter(\.isBlocker).map(\.identifier)
+        guard !blockers.isEmpty else {
+            if !json { print("The guest '\(guest.name)' can be handed over.") }
+            return
+        }
+        throw Exit.refused("the guest '\(guest.name)' can't be handed over now: \(blockers.joined(separator: ", "))")
     }
 }

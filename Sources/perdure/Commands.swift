@@ -10,9 +10,21 @@ struct Upgrade: ParsableCommand {
 
     @OptionGroup var guest: GuestArgument
     @OptionGroup var option: QEMUOption
+    @Flag(
+        help:
+            "Only try whether the new QEMU loads the guest, which is paused for that moment and then runs on as before."
+    )
+    var dryRun = false
 
     func run() throws {
-        let status = try GuestClient(guest.name).call(.upgrade, GuestInterface.QEMUParameters(qemu: option.qemu))
+        let parameters = GuestInterface.QEMUParameters(qemu: option.qemu)
+        let client = try GuestClient(guest.name)
+        if dryRun {
+            let (reply, _) = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self)
+            let pause = Milliseconds(microseconds: reply.pauseUsec)
+            return print("QEMU \(reply.qemuVersion) loads guest '\(guest.name)'; pause \(pause)")
+        }
+        let status = try client.call(.upgrade, parameters)
         print("\(guest.name): \(status.summary)")
     }
 }
@@ -58,7 +70,13 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let status = try GuestClient(guest.name).call(.getStatus)
-        guard json else { return print("\(guest.name): \(status.summary)") }
+        guard json else {
+            let outdated = "; its QEMU has been replaced on disk since it was started: 'perdure upgrade \(guest.name)'"
+            print("\(guest.name): \(status.summary)\(status.outdated ? outdated : "")")
+            // The summary has it after an attempt; it is true for longer.
+            if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
+            return
+        }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         print(String(decoding: try encoder.encode(status), as: UTF8.self))

@@ -32,10 +32,20 @@ struct GuestDefinitionTests {
                     handover: HandoverTimeouts(
                         prepare: .seconds(90),
                         sync: .milliseconds(2500),
+                        stop: .seconds(3),
                         save: .milliseconds(500),
-                        load: .seconds(10)
+                        load: .seconds(10),
+                        resume: .milliseconds(1500)
                     ),
                     stop: StopPolicy(onStop: .poweroff, timeout: .seconds(3600)),
+                    crash: CrashPolicy(
+                        onCrash: .restart,
+                        restartBurst: 5,
+                        restartInterval: .seconds(86_400),
+                        dump: true,
+                        dumpDirectory: "/srv/none-yet",
+                        dumpRetain: 100
+                    ),
                     consoleRetain: 256 << 10,
                     files: ["/etc/perdure/demo.guest"]
                 )
@@ -63,9 +73,27 @@ struct GuestDefinitionTests {
         #expect(definition.consoleRetain == 1 << 20)
         #expect(
             definition.handover
-                == HandoverTimeouts(prepare: .seconds(30), sync: .seconds(10), save: .seconds(5), load: .seconds(5))
+                == HandoverTimeouts(
+                    prepare: .seconds(30),
+                    sync: .seconds(10),
+                    stop: .seconds(5),
+                    save: .seconds(5),
+                    load: .seconds(5),
+                    resume: .seconds(5)
+                )
         )
         #expect(definition.stop == StopPolicy(onStop: .poweroff, timeout: .seconds(90)))
+        #expect(
+            definition.crash
+                == CrashPolicy(
+                    onCrash: .fail,
+                    restartBurst: 3,
+                    restartInterval: .seconds(600),
+                    dump: false,
+                    dumpDirectory: "/var/lib/perdure/demo",
+                    dumpRetain: 2
+                )
+        )
     }
 
     @Test func theDefaultCPUModelFollowsTheAccelerator() throws {

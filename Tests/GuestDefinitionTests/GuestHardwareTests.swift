@@ -45,6 +45,34 @@ struct GuestHardwareTests {
         )
     }
 
+    /// What the guest does not notice, a handover changes; the rest waits.
+    @Test func changesAreSplitByWhoNotices() throws {
+        let running = Self.full
+        var wanted = Self.full
+        (wanted.machine, wanted.cpuModel, wanted.cpuCount) = ("q35", "qemu64", 3)
+        wanted.disks[0].discard = false
+        wanted.disks[1].serial = "DATA"
+        let known = GuestDefinition(name: "a", hardware: running)
+        var definition = GuestDefinition(name: "a", hardware: wanted)
+        definition.handover.save = .seconds(7)
+        definition.stop.timeout = .seconds(1)
+        definition.consoleRetain = 2 << 20
+        let changes = DefinitionChanges(to: definition, from: known, running: running)
+        #expect(changes.waiting.map { $0.prefix { $0 != "=" } } == ["[CPU] Count", "[Disk data] Serial"])
+        #expect(
+            changes.applied == [
+                "[Disk root] Discard= is no, the running guest has yes",
+                "[Handover] SaveTimeoutSec= is 7.0 seconds, the supervisor has 5.0 seconds",
+                "[Stop] TimeoutSec= is 1.0 seconds, the supervisor has 90.0 seconds",
+                "[Console] Retain= is 2M, the supervisor has 1M",
+            ]
+        )
+        let next = running.applyingHostSettings(of: wanted)
+        #expect(next.disks.map(\.discard) == [false, false])
+        #expect(next.disks.map(\.serial) == running.disks.map(\.serial))
+        #expect(DefinitionChanges(to: known, from: nil, running: running) == DefinitionChanges())
+    }
+
     @Test func equalHardwareHasNoChanges() {
         #expect(Self.full.changes(from: Self.full).isEmpty)
     }

@@ -112,10 +112,20 @@ let fullText = """
     SyncTimeoutSec=2.5
     SaveTimeoutSec=500ms
     LoadTimeoutSec=10
+    StopTimeoutSec=3
+    ContinueTimeoutSec=1.5
 
     [Stop]
     OnStop=poweroff
     TimeoutSec=1h
+
+    [Crash]
+    OnCrash=restart
+    RestartLimitBurst=5
+    RestartLimitIntervalSec=1d
+    Dump=yes
+    DumpDirectory=/srv/none-yet
+    DumpRetain=100
 
     [X-Site]
     Anything goes here

@@ -10,7 +10,9 @@ struct QEMUCommandLineTests {
         var hardware: GuestHardware
         var descriptors: VMProcessDescriptors
         var version = QEMUVersion(major: 7, minor: 2, micro: 22)
+        var remedies: [KnownIncompatibility.Remedy] = []
         var incoming = false
+        var copyOnWrite = false
         var testDescription: String { name }
     }
 
@@ -48,6 +50,13 @@ struct QEMUCommandLineTests {
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
+        Example(
+            name: "one-block-copy-on-write",
+            hardware: oneBlock,
+            descriptors: all,
+            incoming: true,
+            copyOnWrite: true
+        ),
         Example(name: "three-blocks-four-cpus", hardware: threeBlocks, descriptors: all),
         Example(
             name: "two-blocks-four-cpus",
@@ -76,6 +85,14 @@ struct QEMUCommandLineTests {
             descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10, consoleLog: 12),
             version: QEMUVersion(major: 11, minor: 1)
         ),
+        Example(
+            name: "qemu-11.1-long-queues",
+            hardware: twoDisks,
+            descriptors: all,
+            version: QEMUVersion(major: 11, minor: 1, micro: 3),
+            remedies: [.diskQueueSize(1024)],
+            incoming: true
+        ),
     ]
 
     @Test(arguments: cases)
@@ -86,7 +103,9 @@ struct QEMUCommandLineTests {
             hardware: example.hardware,
             descriptors: example.descriptors,
             version: example.version,
-            incoming: example.incoming
+            remedies: example.remedies,
+            incoming: example.incoming,
+            copyOnWrite: example.copyOnWrite
         )
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(example.name).args")
         let text = arguments.joined(separator: "\n") + "\n"
@@ -94,6 +113,12 @@ struct QEMUCommandLineTests {
             try Data(text.utf8).write(to: file)
         }
         #expect(try text == String(contentsOf: file, encoding: .utf8))
+        // A type that is not listed would be taken for one that no QEMU has.
+        for (option, value) in zip(arguments, arguments.dropFirst()) {
+            let type = String(value.prefix { $0 != "," })
+            if option == "-device" { #expect(QEMUCommandLine.deviceTypes.contains(type)) }
+            if option == "-object" { #expect(QEMUCommandLine.objectTypes.contains(type)) }
+        }
     }
 
     @Test func nothingDependsOnTheGeneration() {

@@ -73,7 +73,7 @@ struct SyntaxDiagnosticTests {
             minimalText + "[Network]\nBridge=br0",
             [
                 "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [RAM ID], "
-                    + "[Kernel], [Disk ID], [Console], [Handover], [Stop]"
+                    + "[Kernel], [Disk ID], [Console], [Handover], [Stop], [Crash]"
             ]
         ),
         Case(

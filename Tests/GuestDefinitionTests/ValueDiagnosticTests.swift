@@ -291,5 +291,34 @@ struct ValueDiagnosticTests {
                 "demo.guest:6:8: 'hold' is not supported; use 'poweroff'"
             ]
         ),
+        Case(
+            "crash",
+            minimalText + "[Crash]\nOnCrash=reboot\nRestartLimitBurst=0\nRestartLimitIntervalSec=2d\nDump=maybe",
+            [
+                "demo.guest:6:9: 'reboot' is not supported; use 'fail' or 'restart'",
+                "demo.guest:7:19: '0' is out of range; use 1 to 100",
+                "demo.guest:7:19: warning: RestartLimitBurst= has no effect without OnCrash=restart",
+                "demo.guest:8:25: '2d' is out of range; use 1s to 1d",
+                "demo.guest:8:25: warning: RestartLimitIntervalSec= has no effect without OnCrash=restart",
+                "demo.guest:9:6: 'maybe' is neither yes nor no",
+            ]
+        ),
+        Case(
+            "dump",
+            minimalText + "[Crash]\nDump=yes\nDumpDirectory=/boot/vmlinuz\nDumpRetain=101",
+            [
+                "demo.guest:7:15: '/boot/vmlinuz' is not a directory",
+                "demo.guest:8:12: '101' is out of range; use 1 to 100",
+            ]
+        ),
+        Case(
+            "no dump",
+            minimalText + "[Crash]\nDump=no\nDumpDirectory=srv\nDumpRetain=1",
+            [
+                "demo.guest:7:15: 'srv' is not an absolute path; begin it with '/'",
+                "demo.guest:7:15: warning: DumpDirectory= has no effect without Dump=yes",
+                "demo.guest:8:12: warning: DumpRetain= has no effect without Dump=yes",
+            ]
+        ),
     ]
 }

@@ -89,6 +89,9 @@ struct ExecutionTests {
                 }
             }
         }
+        if node.lifecycle.standing == .running, node.model.activity(node.model.current) == .paused {
+            add("the guest is found paused") { _ in .foundPaused }
+        }
         if node.terminations > 0 {
             for termination in [Termination.restart, .stop, .signal] {
                 add("\(termination)") { node in
@@ -109,7 +112,9 @@ struct ExecutionTests {
             for isSilent in [false, true] {
                 add("the supervisor is killed\(isSilent ? "; the VM process is silent" : "")") { node in
                     node.faults -= 1
+                    let onLoss = node.lifecycle.onLoss
                     (node.lifecycle, node.isWaiting) = (Lifecycle(), false)
+                    node.lifecycle.onLoss = onLoss
                     let (decision, isRestart) = node.model.recover(isSilent: isSilent)
                     if isSilent && decision == .adopt { node.isContinueUnknown = true }
                     return .recovered(decision, isRestart: isRestart)
@@ -182,7 +187,7 @@ struct ExecutionTests {
         // A supervisor that makes way leaves the guest behind, also where it could not note why.
         let isLeaving = effects.reports.contains { report in
             switch report {
-            case .finished(.leave), .undone(.leave, _, _): true
+            case .finished(.leave), .undone(.leave, _, _), .unclear: true
             default: false
             }
         }
@@ -192,9 +197,10 @@ struct ExecutionTests {
         }
     }
 
-    @Test(arguments: [(faults: 2, terminations: 0), (faults: 1, terminations: 2)])
-    func oneVMProcessExecutes(faults: Int, terminations: Int) throws {
-        var node = Node(faults: faults, terminations: terminations)
+    @Test(arguments: [(faults: 2, terminations: 0), (faults: 1, terminations: 2)], Lifecycle.OnLoss.allCases)
+    func oneVMProcessExecutes(limits: (faults: Int, terminations: Int), onLoss: Lifecycle.OnLoss) throws {
+        var node = Node(faults: limits.faults, terminations: limits.terminations)
+        node.lifecycle.onLoss = onLoss
         _ = node.lifecycle.handle(.recovered(.start, isRestart: false))
         var exploration = Exploration(from: [node], limit: 100_000)
         try exploration.run(Self.successors)

@@ -64,7 +64,9 @@ struct GuestModel: Hashable {
             guard ledger?.phase == .running else { break }
             try alive(current, where: .running)
             empty()
-        case .recordSaving: ledger?.phase = .saving
+        case .recordSaving:
+            ledger?.phase = .saving
+            ledger?.hasSavedBytes = false
         case .stopGuest:
             try alive(current, where: .running, .paused)
             set(current, .paused)
@@ -82,6 +84,12 @@ struct GuestModel: Hashable {
             try alive(next ?? current, where: .incoming)
             if state != .complete { violate("a state is loaded that is \(state)") }
             set(next ?? current, .paused)
+        case .rehearseLoad:
+            try alive(next, where: .incoming)
+            if state != .complete { violate("a state is rehearsed that is \(state)") }
+            set(next, .paused)
+            // What it loaded is on a view of its own on RAM: it must never run.
+            if let next { processes[next].isStale = true }
         case .recordCommit: try becomeCurrent(.committed)
         case .recordWaiting: try becomeCurrent(.waiting)
         case .recordRunning:
@@ -95,11 +103,15 @@ struct GuestModel: Hashable {
             current = nil
         case .discardState: discardState()
         case .recordStopping: ledger?.phase = .stopping
+        case .recordLost: ledger?.phase = .lost
         case .powerDown: try alive(current)
         case .awaitPowerOff: if let current, processes[current].activity == .running { throw Failed() }
         case .emptyStore:
             for process in processes.indices { end(process) }
-            (current, next, previous, ledger, state) = (nil, nil, nil, nil, .empty)
+            (current, next, previous, state) = (nil, nil, nil, .empty)
+            if let ledger { self.ledger?.note(ledger.phase, current: nil, other: nil) }
+        case .dumpMemory: break
+        case .admitRestart: ledger = nil
         case .recordRestart: ledger?.isRestart = true
         }
         renumber()
@@ -210,7 +222,7 @@ struct GuestModel: Hashable {
             current = living(ledger.current)
             switch ledger.phase {
             case .committed, .waiting: previous = living(ledger.other)
-            case .starting, .running, .saving, .loading, .saved, .stopping: next = living(ledger.other)
+            case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = living(ledger.other)
             }
             if let current {
                 if processes[current].mayContinue && !isSilent { continueLate(current) }

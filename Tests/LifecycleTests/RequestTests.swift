@@ -15,6 +15,7 @@ struct RequestTests {
         .exec: [(.saved(hasVMProcess: true), .exec), (.saved(hasVMProcess: false), .exec), (.waiting, .exec)],
         .load: [(.waiting, .load)],
         .upgrade: [(.running, .handover)],
+        .rehearse: [(.running, .rehearse)],
     ]
 
     @Test(arguments: Request.allCases, standings)
@@ -38,6 +39,8 @@ struct RequestTests {
         (.load, .saved(hasVMProcess: false), "'perdure exec'"),
         (.upgrade, .saved(hasVMProcess: true), "'perdure exec'"),
         (.upgrade, .waiting, "'perdure load'"),
+        (.rehearse, .saved(hasVMProcess: false), "'perdure exec'"),
+        (.rehearse, .waiting, "'perdure load'"),
     ])
     func refusalNamesTheWay(request: Request, standing: Standing, way: String) throws {
         let refusal = #expect(throws: Refusal.self) { try request.operation(standing: standing).get() }

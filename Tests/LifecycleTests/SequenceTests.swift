@@ -127,6 +127,67 @@ struct SequenceTests {
         #expect(script.lifecycle.state == .standing(.running))
     }
 
+    /// What is known to fail is not reported as if it had been tried.
+    @Test func restartDeclinesToHandOver() {
+        var script = Script()
+        script.send(.recovered(.adopt, isRestart: true))
+        script.run(until: .probeQEMU)
+        _ = script.take()
+        script.fail(at: .probeQEMU, kind: .known)
+        script.run()
+        #expect(script.log == ["end-next-vm-process", "report declined handover", "ready"])
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test func rehearse() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.run()
+        #expect(
+            script.log == [
+                "report began rehearse", "read-definition", "probe-qemu", "start-vm-process", "connect", "compare",
+                "sync-disks", "record-saving", "stop-guest", "save-state", "rehearse-load", "end-next-vm-process",
+                "record-running", "continue-guest", "discard-state", "report finished rehearse", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test(arguments: Operation.rehearse.steps)
+    func rehearsalFails(step: Step) throws {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.run(until: step)
+        _ = script.take()
+        script.fail(at: step)
+        script.run()
+        switch step {
+        case .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks:
+            #expect(script.log == Self.stays + ["report undone rehearse", "reply failed: r"])
+        case .endNextVMProcess:
+            #expect(
+                script.log == [
+                    "report wentOn rehearse", "record-running", "continue-guest", "discard-state",
+                    "report finished rehearse", "reply done",
+                ]
+            )
+        case .discardState:
+            #expect(script.log == ["report wentOn rehearse", "report finished rehearse", "reply done"])
+        default: #expect(script.log == Self.toRunning + ["report undone rehearse", "reply failed: r"])
+        }
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    /// The VM process that was to be thrown away can't harm the guest: it must not cost it.
+    @Test func aRehearsalsVMProcessDoesNotEnd() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.rehearse, 1))
+        script.fail(at: .rehearseLoad)
+        script.fail(at: .endNextVMProcess)
+        script.run()
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
     @Test func saveExecLoad() {
         var script = Script.recovered(.adopt)
         script.send(.requested(.save, 1))
@@ -234,7 +295,7 @@ struct SequenceTests {
         (
             .remainSaved(hasVMProcess: false),
             [
-                "report lost", "report began abandon", "empty-store",
+                "report lost", "report began abandon", "record-lost", "dump-memory", "empty-store",
                 "report finished abandon", "exit 1",
             ]
         ),
@@ -304,18 +365,136 @@ struct SequenceTests {
         script.run()
         #expect(
             script.log == [
-                "report began conclude", "end-vm-process", "empty-store", "report finished conclude", "exit 0",
+                "report began conclude", "record-stopping", "end-vm-process", "empty-store", "report finished conclude",
+                "exit 0",
             ]
         )
+    }
+
+    /// A stop has been carried out after it was taken back.
+    @Test func guestThatIsFoundPausedIsContinued() {
+        var script = Script.recovered(.adopt)
+        script.send(.foundPaused)
+        script.run()
+        #expect(
+            script.log == [
+                "report began rollBack", "end-next-vm-process", "record-running", "continue-guest", "discard-state",
+                "report finished rollBack",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    /// What QEMU refuses to continue is kept for a person to look at, for as long as there is a VM process that has it.
+    @Test(arguments: [Recovery.Decision.rollBack, .finishHandover])
+    func aGuestThatCannotBeContinuedIsKept(decision: Recovery.Decision) {
+        var script = Script()
+        script.send(.recovered(decision, isRestart: false))
+        script.fail(at: .continueGuest)
+        #expect(script.take().suffix(2) == ["report unclear", "ready"])
+        guard case .standing(.unclear) = script.lifecycle.state else {
+            Issue.record("\(script.lifecycle.state)")
+            return
+        }
+        script = Script()
+        script.send(.recovered(decision, isRestart: false))
+        script.run(until: .continueGuest)
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .continueGuest)
+        script.run()
+        #expect(script.log.contains("report lost") && script.log.last == "exit 1")
+    }
+
+    /// The new VM process has ended before it was told to continue: that is not the end of the guest.
+    @Test func newVMProcessThatEndsAtTheCommitIsNotTheGuests() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.upgrade, 1))
+        script.run(until: .continueGuest)
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .continueGuest)
+        script.run()
+        #expect(script.log.suffix(2) == ["report undone handover", "reply failed: r"])
+        #expect(script.lifecycle.state == .standing(.running))
     }
 
     @Test func vmProcessEnds() {
         var script = Script.recovered(.adopt)
         script.send(.vmProcessEnded(reason: "r"))
         script.run()
+        #expect(script.log == Self.abandoning + ["exit 1"])
+    }
+
+    private static let abandoning = [
+        "report lost", "report began abandon", "record-lost", "dump-memory", "empty-store",
+        "report finished abandon",
+    ]
+
+    private static let bootingAnew = [
+        "report began startAnew", "admit-restart", "read-definition", "probe-qemu", "create-memory", "start-vm-process",
+        "connect", "record-running", "continue-guest", "report finished startAnew",
+    ]
+
+    @Test func aLostGuestIsStartedAnew() {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        for _ in 1...3 {
+            script.send(.vmProcessEnded(reason: "r"))
+            script.run()
+            #expect(script.take() == Self.abandoning + Self.bootingAnew)
+            #expect(script.lifecycle.state == .standing(.running))
+        }
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: .admitRestart)
         #expect(
-            script.log == ["report lost", "report began abandon", "empty-store", "report finished abandon", "exit 1"]
+            script.log == Self.abandoning + [
+                "report began startAnew", "admit-restart", "report undone startAnew", "exit 1",
+            ]
         )
+    }
+
+    /// Found lost by a supervisor that has just been started: the unit is ready when the guest runs again.
+    @Test func aLostGuestIsStartedAnewByTheNextSupervisor() {
+        var script = Script()
+        script.lifecycle.onLoss = .startAnew
+        script.send(.recovered(.lost(reason: "r"), isRestart: true))
+        script.run()
+        #expect(script.log == Self.abandoning + Self.bootingAnew + ["ready"])
+    }
+
+    @Test(arguments: Operation.startAnew.steps.dropFirst())
+    func startAnewFails(step: Step) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: step, kind: .definition)
+        script.run()
+        #expect(
+            script.log.suffix(5) == [
+                "end-next-vm-process", "end-vm-process", "empty-store", "report undone startAnew", "exit 78",
+            ]
+        )
+    }
+
+    /// A dump that fails is nobody's loss; RAM that is not given up is.
+    @Test(arguments: [(Step.dumpMemory, true), (.emptyStore, false)])
+    func abandoningFails(step: Step, isStartedAnew: Bool) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.fail(at: step)
+        script.run()
+        #expect(script.log.contains("report wentOn abandon"))
+        #expect(script.log.last == (isStartedAnew ? "report finished startAnew" : "exit 1"))
+    }
+
+    @Test(arguments: [Termination.stop, .restart, .signal])
+    func aLostGuestIsNotStartedAnewAtTheUnitsEnd(termination: Termination) {
+        var script = Script.recovered(.adopt)
+        script.lifecycle.onLoss = .startAnew
+        script.send(.vmProcessEnded(reason: "r"))
+        script.send(.terminate(termination))
+        script.run()
+        #expect(script.log == Self.abandoning + ["exit 1"])
     }
 
     /// It is saved all the same.
@@ -344,6 +523,7 @@ extension Lifecycle.Report {
         case .began(let operation): "began \(operation)"
         case .finished(let operation): "finished \(operation)"
         case .undone(let operation, _, _): "undone \(operation)"
+        case .declined(let operation, _): "declined \(operation)"
         case .wentOn(let operation, _, _): "wentOn \(operation)"
         case .adopted: "adopted"
         case .stillSaved: "stillSaved"

@@ -22,6 +22,7 @@ struct TransitionTests {
     private static func events(_ node: Node) -> [Lifecycle.Event] {
         var events: [Lifecycle.Event] = [
             .terminate(.restart), .terminate(.stop), .terminate(.signal), .vmProcessEnded(reason: "r"), .poweredOff,
+            .foundPaused,
         ]
         if node.lifecycle.state == .recovering {
             events += decisions.flatMap { [.recovered($0, isRestart: false), .recovered($0, isRestart: true)] }
@@ -89,7 +90,12 @@ struct TransitionTests {
     }
 
     @Test func everyEventInEveryState() throws {
-        var exploration = Exploration(from: [Node()], limit: 100_000)
+        let starts = Lifecycle.OnLoss.allCases.map { onLoss in
+            var node = Node()
+            node.lifecycle.onLoss = onLoss
+            return node
+        }
+        var exploration = Exploration(from: starts, limit: 200_000)
         try exploration.run { node in Self.events(node).map { Self.next(node, $0) } }
         var performed: Set<String> = []
         for node in exploration.visited {

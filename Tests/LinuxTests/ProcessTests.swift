@@ -51,6 +51,37 @@ import Testing
         #expect(try text == "ran\n")
     }
 
+    /// The child's memory files are found by their names, and what it has of one is the file itself.
+    @Test func descriptorsAreFetched() async throws {
+        let file = try MemoryFile.create("kept", size: 4096, growth: .fixed)
+        let others = [
+            try MemoryFile.create("twice", growth: .allowed), try MemoryFile.create("twice", growth: .allowed),
+        ]
+        let (ours, theirs) = try UnixSocket.pair()
+        let process = try gated("/bin/sleep", ["infinity"], inherited: [file] + others + [theirs])
+        defer { try? process.handle.kill() }
+        try process.open()
+        try await loop.readable(process.execResult, deadline: Self.deadline)
+        let found = try process.handle.memoryFiles()
+        #expect(found["kept"] == [file.raw])
+        #expect(found["twice"]?.sorted() == others.map(\.raw).sorted())
+        #expect(found["output"]?.sorted() == [1, 2])
+        let fetched = try process.handle.fetch(file.raw)
+        #expect(try fetched.identity() == file.identity())
+        try fetched.write([7], at: 0)
+        #expect(try file.read(at: 0, count: 1) == [7])
+        let socket = try process.handle.fetch(theirs.raw)
+        #expect(try UnixSocket.send([1], to: socket) == 1)
+        guard case .bytes([1], _) = try UnixSocket.receive(from: ours) else {
+            Issue.record("nothing came")
+            return
+        }
+        #expect(throws: SystemCallError.self) { try process.handle.fetch(999) }
+        try process.handle.kill()
+        _ = try await end(of: process)
+        #expect(throws: SystemCallError.self) { try process.handle.memoryFiles() }
+    }
+
     @Test func endsWithItsGate() async throws {
         var process: GatedProcess? = try gated("/bin/sh", ["-c", "echo ran"])
         let handle = try #require(process).handle

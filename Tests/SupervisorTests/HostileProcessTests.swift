@@ -46,7 +46,7 @@ struct HostileProcessTests {
         let times = [timespec(tv_sec: seconds, tv_nsec: 0), timespec(tv_sec: seconds, tv_nsec: 999_999_999)]
         #expect(futimens(file.raw, times) == 0)
         let identity = try file.identity()
-        #expect(try SharedMappings.length(of: identity, in: getpid()) == 0)
+        #expect(try Mappings(of: getpid()).length(of: identity, shared: true) == 0)
     }
 
     @Test(arguments: [
@@ -60,7 +60,7 @@ struct HostileProcessTests {
     func mappings(text: String, length: UInt64) throws {
         let file = try MemoryFile.create("ram.main", size: 4096, growth: .fixed).identity()
         let name = String(file.device >> 8, radix: 16) + ":" + String(file.device & 0xFF, radix: 16) + " \(file.inode)"
-        #expect(SharedMappings.length(of: file, in: Array(text.replacing("FILE", with: name).utf8)) == length)
+        #expect(Mappings(text: Array(text.replacing("FILE", with: name).utf8)).length(of: file, shared: true) == length)
     }
 
     /// What only a fault or somebody else can have written, with a correct checksum.

@@ -34,21 +34,25 @@ struct HostInformationTests {
         let page = Int(getpagesize())
         let file = try MemoryFile.create("mapped", size: UInt64(4 * page), growth: .fixed)
         let identity = try file.identity()
-        #expect(try SharedMappings.length(of: identity, in: getpid()) == 0)
+        func length(shared: Bool = true) throws -> UInt64 {
+            try Mappings(of: getpid()).length(of: identity, shared: shared)
+        }
+        #expect(try length() == 0)
         func map(_ pages: Int, _ protection: Int32, _ flags: Int32) throws -> UnsafeMutableRawPointer {
             let mapped = mmap(nil, pages * page, protection, flags, file.raw, 0)
             try #require(mapped != MAP_FAILED)
             return try #require(mapped)
         }
         let shared = try map(3, PROT_READ | PROT_WRITE, MAP_SHARED)
-        #expect(try SharedMappings.length(of: identity, in: getpid()) == UInt64(3 * page))
+        #expect(try length() == UInt64(3 * page))
         // Neither is what a VM process's RAM must be.
         let others = [try map(2, PROT_READ | PROT_WRITE, MAP_PRIVATE), try map(2, PROT_READ, MAP_SHARED)]
-        #expect(try SharedMappings.length(of: identity, in: getpid()) == UInt64(3 * page))
+        #expect(try length() == UInt64(3 * page))
+        #expect(try length(shared: false) == UInt64(2 * page))
         munmap(shared, 3 * page)
         for other in others { munmap(other, 2 * page) }
-        #expect(try SharedMappings.length(of: identity, in: getpid()) == 0)
-        #expect(throws: SystemCallError.self) { try SharedMappings.length(of: identity, in: -1) }
+        #expect(try length() == 0)
+        #expect(throws: SystemCallError.self) { try Mappings(of: -1) }
     }
 
     @Test func availableMemory() throws {

@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 import SystemPackage
 
-/// A systemd booted as PID 1 of its own namespaces, on an overlay of this machine's root; see `System/boot-systemd`.
+/// A systemd booted as PID 1 of its own namespaces, on an overlay of this machine's root or of another Debian's tree;
+/// see `System/boot-systemd`.
 ///
 /// It ends with this object, and with this process however that dies.
 package final class BootedSystem: Sendable {
@@ -24,7 +25,7 @@ package final class BootedSystem: Sendable {
     /// PID 1 of the system, by its number on this machine.
     package var leader: Int32 { currentLeader.withLock { $0 } }
 
-    private init(destdir: String) async throws {
+    private init(destdir: String, tree: DebianTree?) async throws {
         errors = FileManager.default.temporaryDirectory.appendingPathComponent("boot-systemd-\(UUID().uuidString)")
         try Data().write(to: errors)
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -32,10 +33,10 @@ package final class BootedSystem: Sendable {
         let input = try FileDescriptor.pipe()
         let output = try FileDescriptor.pipe()
         let error = try FileDescriptor.open(errors.path, .writeOnly)
-        let cache = FileManager.default.fileExists(atPath: Self.cache) ? [Self.cache] : []
+        let cache = FileManager.default.fileExists(atPath: Self.cache) ? Self.cache : ""
         program = Task.detached {
             try await Command.spawn(
-                [script.path, destdir] + cache,
+                [script.path, destdir, cache] + (tree.map { [$0.path] } ?? []),
                 input: input.readEnd,
                 output: output.writeEnd,
                 error: error
@@ -61,8 +62,9 @@ package final class BootedSystem: Sendable {
     }
 
     /// Boots a system with the tree at `destdir` copied over its root, and waits until its start-up is complete.
-    package static func start(installing destdir: String) async throws -> BootedSystem {
-        try await BootedSystem(destdir: destdir)
+    /// - Parameter tree: what the root is an overlay of; this machine's root where it is nil.
+    package static func start(installing destdir: String, over tree: DebianTree? = nil) async throws -> BootedSystem {
+        try await BootedSystem(destdir: destdir, tree: tree)
     }
 
     /// Waits until systemd has come up once more: after the start, or after a reboot that the system does by itself.

@@ -15,9 +15,10 @@ struct GuestPlan: Sendable {
     var options: [String] = []
     var machine: String?
     var qemu: String?
-    /// Lines of [Handover] and [Stop].
+    /// Lines of [Handover], [Stop] and [Crash].
     var handover: [String] = []
     var stop: [String] = []
+    var crash: [String] = []
 
     var unit: String { "perdure@\(name).service" }
     var path: String { "/etc/perdure/\(name).guest" }
@@ -51,6 +52,8 @@ struct GuestPlan: Sendable {
             \(handover.joined(separator: "\n"))
             [Stop]
             \(stop.joined(separator: "\n"))
+            [Crash]
+            \(crash.joined(separator: "\n"))
 
             """
     }

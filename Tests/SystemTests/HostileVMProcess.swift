@@ -39,7 +39,7 @@ struct HostileVMProcess: Sendable {
             moment: "migrate-set-capabilities",
             attack: #"while (1) { say_line('{"id":"' . $id . '","return":[' . '[],' x 330000 . '0]}') }"#,
             // What is said of a command that has no result is not looked at; the next one finds no end of it.
-            reason: "getfd"
+            reason: "query-cpus-fast"
         ),
         HostileVMProcess(
             name: "events",
@@ -106,7 +106,9 @@ struct HostileVMProcess: Sendable {
                 \#(attack);
                 sleep;
             }
-            my $result = $command eq 'query-status' ? '{"status":"paused","running":false}' : '{}';
+            # Of a CPU without CPUID there is nothing to compare.
+            my %results = ('query-status' => '{"status":"paused","running":false}', 'query-cpus-fast' => '[]');
+            my $result = $results{$command} // '{}';
             say_line(qq({"return":$result,"id":"$id"}));
             if ($command eq 'migrate-incoming') {
                 say_line('{"event":"MIGRATION","data":{"status":"completed"},"timestamp":{"seconds":1,"microseconds":2}}');

@@ -12,7 +12,9 @@ struct GuestStatus: Decodable, Sendable {
     let qemu: String?
     let qemuVersion: String?
     let lastPauseUsec: Int?
+    let refusal: String?
     let consoleBytes: Int
+    let outdated: Bool
 }
 
 /// A guest that has been started by its unit, with all that can be seen of it.
@@ -42,10 +44,26 @@ final class RunningGuest {
         try await waitUntilBooted(3)
     }
 
+    /// Follows the console of a guest that is being booted anew by its supervisor, and returns when it has booted.
+    /// - Parameter number: the first start is 1.
+    func followStart(_ number: Int) async throws {
+        try await system.waitUntil("the guest to be started anew", deadline: .seconds(180)) {
+            try await journal(.guestStarted).count >= number
+        }
+        try await followAgain()
+        try await waitUntilBooted(3)
+    }
+
     private func waitUntilBooted(_ ticks: UInt64) async throws {
         try await console.wait(for: "perdure-guest ready ", deadline: .seconds(180))
         try await console.wait(forTick: ticks)
         bootID = GuestConsole(Array(console.bytes)).boots.last?.id ?? ""
+    }
+
+    /// Takes the boot that a start by other means has brought about for the guest's.
+    func followNewBoot() async throws {
+        console = try await ConsoleFollower(following: name, in: system)
+        try await waitUntilBooted(3)
     }
 
     /// Follows the console with another process: one ends with each guest whose memory file it reads.
@@ -148,6 +166,18 @@ final class RunningGuest {
         process.arguments.contains("guest=\(name),process=qemu-\(name)")
     }
 
+    /// The log on the image of a guest that is off, which has no errors. Clusters that a killed QEMU has allocated and
+    /// not come to use are none.
+    func checkedDiskLog() async throws -> GuestDiskLog {
+        let check = try await system.run(["qemu-img", "check", "-q", plan.image], check: false)
+        guard [0, 3].contains(check.status) else {
+            throw CommandFailure(description: "'\(plan.image)' is damaged: \(check.stdout)\(check.stderr)")
+        }
+        let copy = "/run/disk-log.raw"
+        try await system.run(["qemu-img", "convert", "-O", "raw", plan.image, copy])
+        return try GuestDiskLog(image: system.hostPath(copy))
+    }
+
     func diskLog() throws -> GuestDiskLog { try GuestDiskLog(image: system.hostPath(plan.image)) }
 
     /// Journal entries of a state change of this guest, oldest first.
@@ -196,6 +226,12 @@ final class RunningGuest {
             properties["NFileDescriptorStore"] == "\(plan.inventory.count + 1)",
             sourceLocation: sourceLocation
         )
+    }
+
+    /// The VM process that runs the guest holds the locks of its disk's image.
+    func expectImageLocked(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let check = try await system.run(["qemu-img", "check", "-q", plan.image], check: false)
+        #expect(check.status != 0 && check.stderr.contains("lock"), "\(check)", sourceLocation: sourceLocation)
     }
 
     /// What a supervisor that has just been started was handed, where `generation` was the guest's VM process.

@@ -16,14 +16,26 @@ import Testing
 )
 enum SystemTests {}
 
+extension Trait where Self == ConditionTrait {
+    /// Skips tests where the trees could not be made, and says why.
+    static func needs(_ trees: DebianTree...) -> Self {
+        let missing = DebianTree.missing(trees)
+        return .enabled(if: missing == nil, Comment(rawValue: missing ?? "All trees are there."))
+    }
+}
+
 private let issueCount = Mutex(0)
 
 /// Boots a system with what is to be tested, and always tears it down. If `body` fails, in whichever way, the end of
 /// the system's journal is printed.
-func withBootedSystem<Result>(_ body: (BootedSystem) async throws -> Result) async throws -> Result {
+/// - Parameter tree: the Debian to boot; this machine's where it is nil.
+func withBootedSystem<Result>(
+    over tree: DebianTree? = nil,
+    _ body: (BootedSystem) async throws -> Result
+) async throws -> Result {
     let stage = try #require(BootedSystem.stage)
     let before = issueCount.withLock { $0 }
-    let system = try await BootedSystem.start(installing: stage)
+    let system = try await BootedSystem.start(installing: stage, over: tree)
     do {
         let result = try await body(system)
         if issueCount.withLock({ $0 }) != before {

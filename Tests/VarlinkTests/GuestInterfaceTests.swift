@@ -41,7 +41,9 @@ struct GuestInterfaceTests {
             qemu: "/q",
             qemuVersion: "7.2",
             lastPauseUsec: 3,
-            consoleBytes: 4
+            refusal: "r",
+            consoleBytes: 4,
+            outdated: false
         )
         var stored: [String: String] = [:]
         for child in Mirror(reflecting: status).children {
@@ -49,6 +51,7 @@ struct GuestInterfaceTests {
                 switch child.value {
                 case is String: "string"
                 case is Int: "int"
+                case is Bool: "bool"
                 default: "\(type(of: child.value))".contains("String") ? "?string" : "?int"
                 }
             let isOptional = "\(Swift.type(of: child.value))".hasPrefix("Optional")

@@ -16,9 +16,17 @@ int clinux_punch_hole(int fd, off_t offset, off_t length);
 // The first offset at or after `offset` that holds data; -1 with ENXIO where there is none.
 off_t clinux_seek_data(int fd, off_t offset);
 
+// copy.c
+// The first offset at or after `offset` that holds none; the end of the file counts as one.
+off_t clinux_seek_hole(int fd, off_t offset);
+// Copies at most `count` bytes within the kernel. Moves the file offset of `to`. Returns the bytes copied.
+ssize_t clinux_copy_range(int from, off_t from_offset, int to, off_t to_offset, size_t count);
+
 // pidfd.c
 int clinux_pidfd_open(pid_t pid);
 int clinux_pidfd_send_signal(int pidfd, int signal);
+// A duplicate of another process's descriptor, close-on-exec.
+int clinux_pidfd_getfd(int pidfd, int number);
 // Waits for a child's end. *status as in waitpid(2). ECHILD where it is not our child.
 int clinux_pidfd_reap(int pidfd, int *status);
 int clinux_status_exited(int status);

@@ -13,7 +13,7 @@ enum ProcessTarget {
             let (major, minor) = (file.device >> 8 & 0xFFF, file.device & 0xFF)
             let name = "\(String(major, radix: 16)):\(String(minor, radix: 16)) \(file.inode)"
             let maps = text.replacing(Array("@FILE@".utf8), with: Array(name.utf8))
-            let length = SharedMappings.length(of: file, in: maps)
+            let length = Mappings(text: maps).length(of: file, shared: true)
             try require(length == 0 || text.contains(UInt8(ascii: "s")), "what is not shared counts as shared")
             return length > 0
         } else {

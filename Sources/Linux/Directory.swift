@@ -1,0 +1,25 @@
+import Glibc
+
+public enum Directory {
+    /// Names in a directory, in no order, `.` and `..` among them; at most `limit`.
+    public static func names(in path: String, limit: Int = 65_536) throws(SystemCallError) -> [String] {
+        guard let directory = opendir(path) else { throw SystemCallError("opendir", on: path) }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while names.count < limit, let entry = readdir(directory) {
+            names.append(
+                withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            )
+        }
+        return names
+    }
+
+    /// Makes a directory, and those that lead to it, where they are missing. Only the owner can enter those it makes.
+    public static func make(_ path: String) throws(SystemCallError) {
+        var made = ""
+        for name in path.split(separator: "/") {
+            made += "/\(name)"
+            if mkdir(made, 0o700) < 0, errno != EEXIST { throw SystemCallError("mkdir", on: made) }
+        }
+    }
+}

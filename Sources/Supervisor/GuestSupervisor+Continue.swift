@@ -1,0 +1,93 @@
+import GuestDefinition
+import Lifecycle
+import Linux
+import QMP
+
+/// Making the guest run, also where its VM process is slow to answer.
+extension GuestSupervisor {
+    /// How long the answer of a VM process that is overdue is waited for before it is asked once more: a monitor that
+    /// is not read holds only so many commands.
+    private static let overdueInterval = Duration.seconds(600)
+
+    /// A longer pause is none: deadlines end a handover long before.
+    private static let longestPause: Int64 = 3_600_000_000
+
+    func continueGuest() async throws {
+        guard let vm = current else { throw Lifecycle.Failure("the guest has no VM process to continue in") }
+        guard vm.handle.isRunning else {
+            // It was never told, and so has run nothing. The lifecycle must have heard of its end when this fails.
+            _ = await hasEnded(vm, within: GuestSupervisor.killDeadline)
+            throw Lifecycle.Failure("\(vm.title) had ended before it was to continue the guest")
+        }
+        var mayBeSaving = false
+        do {
+            // After a commit nothing can be left of a save, and the guest waits.
+            if ledger?.phase != .committed { mayBeSaving = try await !finishSaving(vm) }
+            try await vm.qmp.execute(Continue(), deadline: timeouts.resume)
+        } catch let error as QMPError {
+            let reason = await explain(error, vm)
+            if case .refused = error, !mayBeSaving { throw Lifecycle.Failure(reason) }
+            isContinueOverdue = true
+            throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
+        }
+        trimConsole()
+        notePause()
+    }
+
+    /// Whether no save is under way any more, as far as is known. A VM process that does not answer may still be
+    /// carrying out a stop: it must be told to continue all the same, for it does what it is told in order.
+    private func finishSaving(_ vm: VMProcess) async throws -> Bool {
+        do {
+            try await vm.finishSaving(deadline: timeouts.save)
+            return true
+        } catch QMPError.timedOut {
+            return false
+        }
+    }
+
+    private func notePause() {
+        guard let current, let stopped = (previous ?? current).stoppedAt, let resumed = current.resumedAt else {
+            return
+        }
+        (previous ?? current).stoppedAt = nil
+        // Two clocks that two VM processes have set as they like.
+        let (pause, overflow) = resumed.subtractingReportingOverflow(stopped)
+        let isPlausible = !overflow && (0...GuestSupervisor.longestPause).contains(pause)
+        let microseconds = isPlausible ? Int(pause) : nil
+        if isRehearsing { rehearsal?.pause = microseconds ?? 0 } else { ledger?.lastPause = microseconds }
+    }
+
+    /// Waits until the guest's VM process answers, and has the guest continued if it is paused then: what it was told
+    /// while it was silent may have ended so.
+    func seeThatItRuns() {
+        guard let vm = current, case .standing(.running) = lifecycle.state else { return }
+        isContinueOverdue = false
+        Task {
+            while vm === current {
+                do {
+                    let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.overdueInterval)
+                    if vm === current, status.status.canBeContinued { foundPaused() }
+                    return
+                } catch QMPError.timedOut {
+                    continue
+                } catch {
+                    return
+                }
+            }
+        }
+    }
+
+    private func foundPaused() {
+        guard case .standing(.running) = lifecycle.state else {
+            // Looked at again once the operation has ended.
+            isContinueOverdue = true
+            return
+        }
+        post(.foundPaused)
+    }
+}
+
+extension RunState {
+    /// Nothing is executed, and `cont` is all it takes.
+    var canBeContinued: Bool { [.paused, .prelaunch, .postmigrate, .finishMigrate].contains(self) }
+}

@@ -1,0 +1,309 @@
+import GuestDefinition
+import QMP
+
+extension Preflight {
+    /// Blockers first.
+    var findings: [Finding] {
+        let all =
+            ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + changeFindings
+            + outdatedFindings
+        return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
+    }
+
+    // MARK: RAM
+
+    private var ramFindings: [Finding] {
+        let restart = "save what the guest holds, stop it and start it anew"
+        var found: [Finding] = []
+        for block in ram {
+            let name = Inventory.ram(block.id)
+            if !block.isStored {
+                found.append(
+                    Finding(.blocker, .ramMissing, "'\(name)' is not in the file descriptor store", restart)
+                )
+            }
+            for (title, mapped) in [(running?.title ?? "", block.mapped), ("the next VM process", block.mappedByNext)] {
+                guard let mapped, mapped != block.size else { continue }
+                found.append(
+                    Finding(
+                        .blocker,
+                        .ramNotShared,
+                        "\(title) maps \(mapped >> 20) MiB of '\(name)', not its \(block.size >> 20) MiB",
+                        restart
+                    )
+                )
+            }
+        }
+        guard let running else { return found }
+        let known = Dictionary(uniqueKeysWithValues: ram.map { (Inventory.ram($0.id), $0.size) })
+        for backend in running.backends {
+            if known[backend.id] == nil {
+                found.append(
+                    Finding(
+                        .blocker,
+                        .ramUnknown,
+                        "\(running.title) has memory '\(backend.id)' of \(backend.size >> 20) MiB that is not the guest's",
+                        restart
+                    )
+                )
+            } else if !backend.isShared || backend.size != known[backend.id] {
+                let kind = backend.isShared ? "shared" : "private"
+                found.append(
+                    Finding(
+                        .blocker,
+                        .ramNotShared,
+                        "\(running.title) has '\(backend.id)' as \(backend.size >> 20) MiB of \(kind) memory",
+                        restart
+                    )
+                )
+            }
+        }
+        return found
+    }
+
+    // MARK: The VM process that runs the guest
+
+    private var runningFindings: [Finding] {
+        guard let running else { return [] }
+        var found: [Finding] = []
+        if running.state != .running {
+            found.append(
+                Finding(
+                    .blocker,
+                    .guestNotRunning,
+                    "the guest is in QEMU's state '\(running.state)', and only a running one is handed over",
+                    "look into the journal for what made it so"
+                )
+            )
+        }
+        found += running.blockers.map { reason in
+            Finding(
+                .blocker,
+                .migrationBlocked,
+                "QEMU can't save this guest: \(reason)",
+                "end what QEMU names, or wait for its end"
+            )
+        }
+        return found
+    }
+
+    // MARK: The next QEMU
+
+    private var programFindings: [Finding] {
+        switch program {
+        case .unusable(let reason):
+            return [Finding(.blocker, .qemuUnusable, reason, "see QEMU= in the guest's definition")]
+        case .usable(let facts): return machineFindings(facts) + capabilityFindings(facts) + deviceFindings(facts)
+        }
+    }
+
+    private func machineFindings(_ facts: QEMUFacts) -> [Finding] {
+        do {
+            let machine = try facts.pinnedMachine(hardware.machine)
+            guard facts.deprecatedMachines.contains(machine) else { return [] }
+            return [
+                Finding(
+                    .warning,
+                    .machineDeprecated,
+                    "\(facts.title) means to drop the machine type '\(machine)'",
+                    "stop the guest and start it anew before that, with a newer Machine="
+                )
+            ]
+        } catch {
+            return [
+                Finding(
+                    .blocker,
+                    .machineUnknown,
+                    "\(error)",
+                    "use a QEMU that has it, or stop the guest and start it anew"
+                )
+            ]
+        }
+    }
+
+    private func capabilityFindings(_ facts: QEMUFacts) -> [Finding] {
+        GuestSupervisor.loadCapabilities.map(\.capability).filter { !facts.capabilities.contains($0) }.map { name in
+            Finding(
+                .blocker,
+                .capabilityMissing,
+                "\(facts.title) does not know migration's capability '\(name)'",
+                "use a QEMU that has it"
+            )
+        }
+    }
+
+    private func deviceFindings(_ facts: QEMUFacts) -> [Finding] {
+        let parts = CommandLineParts(nextCommandLine(facts))
+        let remedy = "use a QEMU that has it; on Debian it may be in another package of the same version"
+        var found: [Finding] = []
+        for part in parts.all where !part.isKnown(to: facts) {
+            found.append(
+                Finding(
+                    .blocker,
+                    part.kind == .device ? .deviceMissing : .backendMissing,
+                    "\(facts.title) has no \(part.kind.title) '\(part.type)'",
+                    remedy
+                )
+            )
+        }
+        for part in parts.all where part.kind == .device || part.kind == .object {
+            guard let known = facts.properties[part.type] else { continue }
+            for property in part.properties where !known.contains(property) {
+                found.append(
+                    Finding(
+                        .blocker,
+                        part.kind == .device ? .deviceMissing : .backendMissing,
+                        "\(facts.title) has no property '\(property)' of the \(part.kind.title) '\(part.type)'",
+                        remedy
+                    )
+                )
+            }
+        }
+        guard let running else { return found }
+        let had = CommandLineParts(running.commandLine).devices
+        if had != parts.devices {
+            found.append(
+                Finding(
+                    .blocker,
+                    .devicesDiffer,
+                    "\(running.title) has the devices \(had.joined(separator: ", ")), "
+                        + "and the next one would have \(parts.devices.joined(separator: ", "))",
+                    "hand the guest over with the version of perdure that started it, or stop it and start it anew"
+                )
+            )
+        }
+        return found
+    }
+
+    /// With numbers of descriptors that mean nothing.
+    private func nextCommandLine(_ facts: QEMUFacts) -> [String] {
+        QEMUCommandLine.arguments(
+            guest: guest,
+            generation: 0,
+            hardware: hardware,
+            descriptors: VMProcessDescriptors(
+                ram: Dictionary(uniqueKeysWithValues: hardware.ram.map { ($0.id, 0) }),
+                qmp: 0,
+                consoleLog: 0
+            ),
+            version: facts.version,
+            incoming: true
+        )
+    }
+
+    // MARK: CPU
+
+    private var cpuFindings: [Finding] {
+        let model = hardware.cpuModel
+        let other = "use a QEMU that has them, or stop the guest and start it anew"
+        switch machine {
+        case nil: return []
+        case .refused(let reason):
+            return [
+                Finding(
+                    .blocker,
+                    .cpuUnavailable,
+                    "the next QEMU does not come up with the machine '\(hardware.machine)' and the CPU '\(model)': \(reason)",
+                    other
+                )
+            ]
+        case .up(let next):
+            guard let old = running?.cpu, let next else { return [] }
+            var found: [Finding] = []
+            let lost = old.lost(in: next)
+            if !lost.isEmpty {
+                found.append(
+                    Finding(
+                        .blocker,
+                        .cpuBitsMissing,
+                        "the guest's CPU '\(model)' would lose \(lost.joined(separator: ", ")) in the next QEMU",
+                        other
+                    )
+                )
+            }
+            let differences = old.differences(in: next)
+            let pin = "stop the guest and start it anew when that suits it, with a Model= of [CPU] that has versions"
+            if !differences.isEmpty {
+                found.append(
+                    Finding(
+                        .warning,
+                        .cpuDiffers,
+                        "the CPU '\(model)' is another one in the next QEMU: \(differences.joined(separator: ", "))",
+                        pin
+                    )
+                )
+            }
+            if next.hasMore(than: old) {
+                found.append(
+                    Finding(
+                        .note,
+                        .cpuBitsAdded,
+                        "the CPU '\(model)' has more features in the next QEMU; the guest won't look again",
+                        pin
+                    )
+                )
+            }
+            return found
+        }
+    }
+
+    // MARK: The host
+
+    private var memoryFindings: [Finding] {
+        guard let memory else { return [] }
+        func short(_ whose: String, _ room: UInt64, _ remedy: String) -> Finding {
+            Finding(
+                .blocker,
+                .memoryShort,
+                "a second VM process needs \(memory.needed >> 20) MiB besides the RAM, and \(whose) has \(room >> 20) MiB left",
+                remedy
+            )
+        }
+        var found: [Finding] = []
+        if memory.available < memory.needed {
+            found.append(short("the host", memory.available, "free memory on the host"))
+        }
+        if let group = memory.group, group.room < memory.needed {
+            found.append(short("'\(group.name)'", group.room, "raise MemoryMax= of '\(group.name)'"))
+        }
+        return found
+    }
+
+    private var changeFindings: [Finding] {
+        var applied = changes.applied
+        if let running, case .usable(let facts) = program,
+            facts.path != running.qemu || facts.version != running.version
+        {
+            applied.append("the next VM process runs \(facts.title) instead of '\(running.qemu)' (\(running.version))")
+        }
+        return changes.waiting.map { change in
+            Finding(
+                .warning,
+                .needsPowerCycle,
+                change,
+                "'systemctl stop perdure@\(guest)' and 'systemctl start perdure@\(guest)' bring it about"
+            )
+        }
+            + applied.map { change in
+                Finding(.note, .appliedByHandover, change, "'perdure upgrade \(guest)' brings it about")
+            }
+    }
+
+    private var outdatedFindings: [Finding] {
+        guard let running, let file = running.replacedFiles.first else { return [] }
+        let others = running.replacedFiles.count - 1
+        return [
+            Finding(
+                .note,
+                .qemuOutdated,
+                "\(running.title) runs '\(file)'\(others > 0 ? " and \(others) more files" : "") "
+                    + "that has been replaced on disk since",
+                "'perdure upgrade \(guest)' takes the guest to what is installed now"
+            )
+        ]
+    }
+}
+
+extension QEMUFacts {
+    var title: String { "QEMU '\(path)' (\(version))" }
+}

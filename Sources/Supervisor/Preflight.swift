@@ -1,0 +1,71 @@
+import GuestDefinition
+import Lifecycle
+import QMP
+
+/// Everything that can be known of a handover without pausing the guest: what was gathered goes in, findings come out.
+struct Preflight: Sendable {
+    /// A block of RAM that the guest has by the ledger.
+    struct RAM: Equatable, Sendable {
+        var id: String
+        /// Bytes.
+        var size: UInt64
+        var isStored: Bool
+        /// Bytes that the guest's VM process maps of it as shared memory; nil where there is none.
+        var mapped: UInt64?
+        /// Bytes that the next VM process maps of it in the way that it is to; nil where there is none yet.
+        var mappedByNext: UInt64?
+    }
+
+    /// RAM as a VM process itself sees it.
+    struct Backend: Equatable, Sendable {
+        var id: String
+        var size: UInt64
+        var isShared: Bool
+    }
+
+    /// The VM process that runs the guest.
+    struct Running: Sendable {
+        var title: String
+        var state: RunState
+        /// Why QEMU would refuse to save, in its words.
+        var blockers: [String] = []
+        var backends: [Backend] = []
+        var commandLine: [String] = []
+        var cpu: CPUFeatures?
+        var qemu: String
+        var version: QEMUVersion
+        var replacedFiles: [String] = []
+    }
+
+    /// A QEMU that has the guest's machine, next to be or only for the question.
+    enum Machine: Sendable {
+        /// It does not come up; the reason is in QEMU's words.
+        case refused(String)
+        case up(cpu: CPUFeatures?)
+    }
+
+    enum Program: Sendable {
+        case unusable(String)
+        case usable(QEMUFacts)
+    }
+
+    struct Memory: Sendable {
+        /// Bytes that a VM process takes for itself, without the guest's RAM.
+        var needed: UInt64
+        /// Bytes that the host can give.
+        var available: UInt64
+        /// Bytes that the cgroup with the least room can give, and which one that is.
+        var group: (name: String, room: UInt64)?
+    }
+
+    var guest: String
+    var hardware: GuestHardware
+    var program: Program
+    var ram: [RAM] = []
+    /// Nil where the guest is saved.
+    var running: Running?
+    /// Nil where it is not known yet.
+    var machine: Machine?
+    var changes = DefinitionChanges()
+    var memory: Memory?
+}
