@@ -14,7 +14,7 @@ final class ControlConnection {
     private var framing = VarlinkFraming()
     private var calls: [[UInt8]] = []
     /// A call is being carried out.
-    private var isBusy = false
+    private(set) var isBusy = false
     private var isBroken = false
     private var wantsReply = true
     var watch: ReadWatch?

@@ -32,7 +32,7 @@ enum VarlinkTarget {
 
 extension GuestSupervisor {
     /// What a client gets that sends all this at once, and reads what it gets.
-    fileprivate func repliesToClient(sending bytes: [UInt8]) throws -> [UInt8] {
+    fileprivate func repliesToClient(sending bytes: [UInt8]) async throws -> [UInt8] {
         inventory[Inventory.consoleLog] = try MemoryFile.create("console.log", growth: .allowed)
         let (ours, theirs) = try UnixSocket.pair()
         let connection = ControlConnection(socket: ours, supervisor: self)
@@ -42,6 +42,7 @@ extension GuestSupervisor {
             let sent = try UnixSocket.send(rest.prefix(4096), to: theirs)
             rest = rest.dropFirst(sent)
             let goesOn = connection.readable(self)
+            while connection.isBusy { await Task.yield() }
             while case .bytes(let reply, let attached) = try UnixSocket.receive(from: theirs) {
                 replies += reply
                 try require(attached.count <= 4, "a reply brings \(attached.count) descriptors")
