@@ -84,29 +84,26 @@ public enum Recovery {
     }
 
     public static func decide(_ evidence: Evidence) -> Decision {
+        switch (evidence.ledger, evidence.unknownScopes.first) {
         // All VM processes are unknown then, the guest's own as well.
-        if case .unreadable(let reason) = evidence.ledger {
+        case (.unreadable(let reason), _):
             return .unclear(
                 reason: "the ledger can't be read: \(reason). The guest may be running. If a newer perdure wrote it, "
                     + "install that one and restart this unit"
             )
-        }
-        if let scope = evidence.unknownScopes.first {
+        case (_, let scope?):
             return .unclear(
                 reason: "a VM process that the ledger does not know is alive in '\(scope)'; "
                     + "if the guest can be given up, 'systemctl stop \(scope)' and restart this unit"
             )
-        }
-        switch evidence.ledger {
-        case .absent:
+        case (.absent, nil):
             if !evidence.hasOtherDescriptors { return .start }
             return .unclear(
                 reason: "the descriptor store holds parts of a guest, but no ledger that explains them; "
                     + "if the guest can be given up, stop this unit, which drops them, and start it again; "
                     + "a restart keeps them"
             )
-        case .unreadable(let reason): return .unclear(reason: "the ledger can't be read: \(reason)")
-        case .valid(let phase):
+        case (.valid(let phase), nil):
             // A guest that has executed nothing yet, or shall not any more, needs no RAM.
             let needsRAM = ![.starting, .stopping, .lost].contains(phase)
             if needsRAM, let problem = evidence.ramProblems.first { return .unclear(reason: "\(problem). \(advice)") }

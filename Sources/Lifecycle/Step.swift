@@ -79,19 +79,24 @@ public enum Operation: String, CaseIterable, Sendable {
     /// Make way for the next supervisor.
     case leave
 
+    /// Of a handover or a rehearsal, while the guest runs.
+    private static let preparation: [Step] = [
+        .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks,
+    ]
+
     public var steps: [Step] {
         switch self {
         case .start:
             [.readDefinition, .probeQEMU, .createMemory, .startVMProcess, .connect, .recordRunning, .continueGuest]
         case .handover:
-            [
-                .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
-                .saveState, .recordLoading, .loadState, .recordCommit, .continueGuest, .retireVMProcess, .discardState,
+            Operation.preparation + [
+                .recordSaving, .stopGuest, .saveState, .recordLoading, .loadState, .recordCommit, .continueGuest,
+                .retireVMProcess, .discardState,
             ]
         case .rehearse:
-            [
-                .readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .syncDisks, .recordSaving, .stopGuest,
-                .saveState, .rehearseLoad, .endNextVMProcess, .recordRunning, .continueGuest, .discardState,
+            Operation.preparation + [
+                .recordSaving, .stopGuest, .saveState, .rehearseLoad, .endNextVMProcess, .recordRunning, .continueGuest,
+                .discardState,
             ]
         case .save: [.syncDisks, .recordSaving, .stopGuest, .saveState, .recordSaved]
         case .exec:
@@ -115,9 +120,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case (.start, _), (.startAnew, _): .steps([.endNextVMProcess, .endVMProcess, .emptyStore])
         // Nothing is worse off when the old VM process or the saved state stays a little longer.
         case (_, .retireVMProcess), (_, .discardState): .goOn
-        case (.handover, .readDefinition), (.handover, .probeQEMU), (.handover, .startVMProcess), (.handover, .connect),
-            (.handover, .compare), (.handover, .syncDisks), (.rehearse, .readDefinition), (.rehearse, .probeQEMU),
-            (.rehearse, .startVMProcess), (.rehearse, .connect), (.rehearse, .compare), (.rehearse, .syncDisks):
+        case (.handover, _) where Operation.preparation.contains(step),
+            (.rehearse, _) where Operation.preparation.contains(step):
             .steps([.endNextVMProcess])
         // It has a view of its own on RAM, and can't do the guest any harm.
         case (.rehearse, .endNextVMProcess): .goOn
