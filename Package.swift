@@ -74,7 +74,11 @@ let package = Package(
             path: "Tests/SystemTestSupport",
             swiftSettings: settings
         ),
-        .testTarget(name: "SystemTests", dependencies: ["Lifecycle", "SystemTestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "SystemTests",
+            dependencies: ["Lifecycle", "Linux", "SystemTestSupport"],
+            swiftSettings: settings
+        ),
         .target(
             name: "FuzzTargets",
             dependencies: ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Supervisor", "Varlink"],

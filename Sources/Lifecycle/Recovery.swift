@@ -9,13 +9,18 @@ public enum Recovery {
         case saving
         /// The device state is complete in `vmstate`, and being loaded into the next VM process.
         case loading
-        /// The next VM process has become the guest's.
+        /// The next VM process has become the guest's, and has not been told to continue it.
         case committed
+        /// It may have been told: what it has replaced must never run again.
+        case continuing
         case saved
         case waiting
         /// The guest is off, or is being powered off.
         case stopping
         case lost
+
+        /// A handover, or a load, has been decided and not been concluded.
+        public var isCommitted: Bool { self == .committed || self == .continuing }
     }
 
     /// What one VM process is found to be doing.
@@ -49,6 +54,8 @@ public enum Recovery {
         public var hasCompleteState: Bool
         /// The VM process that is the guest's by the ledger.
         public var current: VMProcess
+        /// The one that it has replaced.
+        public var previous: VMProcess
         /// Scopes of the guest, with living processes, that the ledger does not name.
         public var unknownScopes: [String]
 
@@ -58,6 +65,7 @@ public enum Recovery {
             ramProblems: [String] = [],
             hasCompleteState: Bool = false,
             current: VMProcess = .absent,
+            previous: VMProcess = .absent,
             unknownScopes: [String] = []
         ) {
             self.ledger = ledger
@@ -65,7 +73,14 @@ public enum Recovery {
             self.ramProblems = ramProblems
             self.hasCompleteState = hasCompleteState
             self.current = current
+            self.previous = previous
             self.unknownScopes = unknownScopes
+        }
+
+        fileprivate var beforeCommit: Evidence {
+            var evidence = self
+            (evidence.current, evidence.previous) = (previous, .absent)
+            return evidence
         }
     }
 
@@ -125,7 +140,8 @@ public enum Recovery {
             .unclear(reason: "the ledger says that the guest runs; its VM process waits for a state to load. \(advice)")
         // Started, and not continued before the supervisor's end; or paused by the guest's own doing.
         case (.running, .paused): .rollBack
-        case (.running, .poweredOff), (.saving, .poweredOff), (.stopping, .poweredOff), (.committed, .poweredOff):
+        case (.running, .poweredOff), (.saving, .poweredOff), (.stopping, .poweredOff), (.committed, .poweredOff),
+            (.continuing, .poweredOff):
             .conclude
         case (.running, .absent): .lost(reason: "its VM process ended while no supervisor was there to see it")
 
@@ -148,10 +164,14 @@ public enum Recovery {
                 : .lost(reason: "its VM process ended during a handover, and the saved state is not complete")
 
         // A silent one is not known to have been continued; the one it has replaced must go in any case.
-        case (.committed, .running), (.committed, .paused), (.committed, .silent): .finishHandover
-        case (.committed, .incoming):
+        case (.committed, .running), (.committed, .paused), (.committed, .silent), (.continuing, .running),
+            (.continuing, .paused), (.continuing, .silent):
+            .finishHandover
+        case (.committed, .incoming), (.continuing, .incoming):
             .unclear(reason: "the ledger says that the state was loaded; the VM process still waits for it. \(advice)")
-        case (.committed, .absent): .lost(reason: "its VM process ended right after a handover")
+        // It has run nothing, so everything is as it was before the commit.
+        case (.committed, .absent): decide(.loading, evidence.beforeCommit)
+        case (.continuing, .absent): .lost(reason: "its VM process ended right after a handover")
 
         case (.saved, _) where !evidence.hasCompleteState, (.waiting, _) where !evidence.hasCompleteState:
             .unclear(reason: "the guest was saved, but 'vmstate' does not hold the whole of it. \(advice)")

@@ -22,11 +22,15 @@ extension GuestSupervisor {
         var mayBeSaving = false
         do {
             // After a commit nothing can be left of a save, and the guest waits.
-            if ledger?.phase != .committed { mayBeSaving = try await !finishSaving(vm) }
+            if ledger?.phase.isCommitted != true { mayBeSaving = try await !finishSaving(vm) }
+            if ledger?.phase == .committed { try record { $0.phase = .continuing } }
             try await vm.qmp.execute(Continue(), deadline: timeouts.resume)
         } catch let error as QMPError {
             let reason = await explain(error, vm)
-            if case .refused = error, !mayBeSaving { throw Lifecycle.Failure(reason) }
+            if case .refused = error, !mayBeSaving {
+                if ledger?.phase == .continuing { try record { $0.phase = .committed } }
+                throw Lifecycle.Failure(reason)
+            }
             isContinueOverdue = true
             throw Lifecycle.Failure(reason, kind: .outcomeUnknown)
         }
@@ -57,22 +61,33 @@ extension GuestSupervisor {
         if isRehearsing { rehearsal?.pause = microseconds ?? 0 } else { ledger?.lastPause = microseconds }
     }
 
-    /// Waits until the guest's VM process answers, and has the guest continued if it is paused then: what it was told
-    /// while it was silent may have ended so.
+    /// Where there is doubt, waits until the guest's VM process answers, and has the guest continued if it is paused
+    /// then: what the VM process was told while it was silent may have ended so.
     func seeThatItRuns() {
-        guard let vm = current, case .standing(.running) = lifecycle.state else { return }
-        isContinueOverdue = false
+        guard let vm = current, isContinueOverdue || vm.isStopped, !vm.isBeingAsked,
+            case .standing(.running) = lifecycle.state
+        else { return }
+        vm.isBeingAsked = true
         Task {
-            while vm === current {
-                do {
-                    let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.overdueInterval)
-                    if vm === current, status.status.canBeContinued { foundPaused() }
-                    return
-                } catch QMPError.timedOut {
-                    continue
-                } catch {
-                    return
-                }
+            await ask(vm)
+            vm.isBeingAsked = false
+        }
+    }
+
+    private func ask(_ vm: VMProcess) async {
+        while vm === current {
+            isContinueOverdue = false
+            let stops = vm.stops
+            do {
+                let status = try await vm.qmp.execute(QueryStatus(), deadline: GuestSupervisor.overdueInterval)
+                if vm === current, status.status.canBeContinued { return foundPaused() }
+                // Stopped by the guest's own doing, if at all: a disk that is full, a crash of its kernel.
+                if vm.stops == stops { vm.isStopped = false }
+                if !isContinueOverdue, !vm.isStopped { return }
+            } catch QMPError.timedOut {
+                continue
+            } catch {
+                return
             }
         }
     }

@@ -16,8 +16,16 @@ extension GuestSupervisor {
             return
         }
         switch event.name {
-        case "STOP": vm.stoppedAt = event.timestamp
-        case "RESUME": vm.resumedAt = event.timestamp
+        case "STOP":
+            vm.stoppedAt = event.timestamp
+            vm.stops += 1
+            // Nobody has asked for it where the guest is said to run: a save, say, that a QEMU carried out long after
+            // it was told, and after the guest was continued.
+            vm.isStopped = true
+            seeThatItRuns()
+        case "RESUME":
+            vm.resumedAt = event.timestamp
+            vm.isStopped = false
         case "SHUTDOWN":
             let reason = (try? event.data(as: ShutdownData.self).reason) ?? ""
             if GuestSupervisor.guestReasons.contains(reason) { notePowerOff(of: vm) }

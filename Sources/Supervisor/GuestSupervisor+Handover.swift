@@ -134,17 +134,18 @@ extension GuestSupervisor {
         previous = nil
         try record {
             $0.other = nil
-            if $0.phase == .committed { $0.phase = .running }
+            if $0.phase.isCommitted { $0.phase = .running }
         }
         try await unstoreEnds(of: old.generation)
     }
 
     func takeBackCommit() throws {
-        guard let new = current, let old = previous else { return }
+        guard let old = previous else { return }
+        let new = current
         try record {
             $0.phase = .loading
             $0.current = old.record
-            $0.other = new.record
+            $0.other = new?.record
             $0.hardware = old.hardware ?? $0.hardware
         }
         (current, next, previous) = (old, new, nil)
@@ -161,7 +162,7 @@ extension GuestSupervisor {
     func discardState() throws {
         try record {
             $0.savedBytes = nil
-            if $0.phase == .committed { $0.phase = .running }
+            if $0.phase.isCommitted { $0.phase = .running }
         }
         guard let state = inventory[Inventory.state] else { return }
         try MemoryFile.resize(state, to: 0, name: Inventory.state)

@@ -41,6 +41,7 @@ extension GuestSupervisor {
                 ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
             await attach(ledger)
             if let current { evidence.current = await look(at: current) }
+            if let previous, ledger.phase == .committed { evidence.previous = await look(at: previous) }
         }
         do {
             evidence.unknownScopes = try await unknownScopes()
@@ -85,7 +86,7 @@ extension GuestSupervisor {
         current = find(ledger.current)
         let other = find(ledger.other)
         switch ledger.phase {
-        case .committed, .waiting: previous = other
+        case .committed, .continuing, .waiting: previous = other
         case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = other
         }
     }
@@ -144,7 +145,8 @@ extension GuestSupervisor {
             }
         case .remainSaved(hasVMProcess: true): try await endNext()
         case .remainWaiting: try await retirePrevious()
-        case .rollBack, .finishHandover, .continueStop, .conclude: break
+        case .rollBack, .conclude: if current == nil { try takeBackCommit() }
+        case .finishHandover, .continueStop: break
         }
         await readDefinitionQuietly()
         trimConsole()

@@ -145,7 +145,7 @@ public actor GuestSupervisor {
         tellStatus()
         // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
         if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
-        if isContinueOverdue { seeThatItRuns() }
+        seeThatItRuns()
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {

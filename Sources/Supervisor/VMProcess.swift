@@ -16,6 +16,12 @@ final class VMProcess {
     /// Microseconds since the epoch, by QEMU's clock.
     var stoppedAt: Int64?
     var resumedAt: Int64?
+    /// By its last event.
+    var isStopped = false
+    /// How often it has been stopped.
+    var stops = 0
+    /// It has been asked whether the guest runs, and has not answered.
+    var isBeingAsked = false
     /// The guest has powered itself off, and this process only waits to be ended.
     var isPoweredOff = false
     var isPreparedToSave = false

@@ -149,6 +149,7 @@ struct ExecutionTests {
                 node.faults -= 1
                 if step == .continueGuest, kind == .outcomeUnknown, let current = node.model.current {
                     node.isContinueUnknown = true
+                    node.model.noteContinuing()
                     node.model.processes[current].mayContinue = true
                 }
                 return .failed(step, Lifecycle.Failure("r", kind: kind))

@@ -140,13 +140,16 @@ struct GuestModel: Hashable {
     private mutating func continueGuest() throws(Failed) {
         guard let current else { throw Failed() }
         switch processes[current].activity {
-        case .ended: throw Failed(kind: .outcomeUnknown)
-        case .poweredOff: throw Failed()
+        case .ended, .poweredOff: throw Failed()
         case .incoming: violate("a VM process is continued that has loaded nothing")
-        case .paused: run(current)
+        case .paused:
+            noteContinuing()
+            run(current)
         case .running: break
         }
     }
+
+    mutating func noteContinuing() { if ledger?.phase == .committed { ledger?.phase = .continuing } }
 
     private mutating func run(_ process: Int) {
         if processes[process].isStale { violate("a VM process is continued after another has executed the guest") }
@@ -163,11 +166,12 @@ struct GuestModel: Hashable {
         end(previous)
         previous = nil
         ledger?.other = nil
-        if ledger?.phase == .committed { ledger?.phase = .running }
+        if ledger?.phase.isCommitted == true { ledger?.phase = .running }
     }
 
     private mutating func takeBackCommit() {
-        guard let new = current, let old = previous else { return }
+        guard let old = previous else { return }
+        let new = current
         ledger?.note(.loading, current: old, other: new)
         (current, next, previous) = (old, new, nil)
     }
@@ -180,7 +184,7 @@ struct GuestModel: Hashable {
 
     private mutating func discardState() {
         ledger?.hasSavedBytes = false
-        if ledger?.phase == .committed { ledger?.phase = .running }
+        if ledger?.phase.isCommitted == true { ledger?.phase = .running }
         empty()
     }
 
@@ -221,21 +225,11 @@ struct GuestModel: Hashable {
             func living(_ process: Int?) -> Int? { process.flatMap { processes[$0].isAlive ? $0 : nil } }
             current = living(ledger.current)
             switch ledger.phase {
-            case .committed, .waiting: previous = living(ledger.other)
+            case .committed, .continuing, .waiting: previous = living(ledger.other)
             case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = living(ledger.other)
             }
-            if let current {
-                if processes[current].mayContinue && !isSilent { continueLate(current) }
-                evidence.current =
-                    switch processes[current].activity {
-                    case .incoming: .incoming
-                    case .paused: .paused
-                    case .running: .running
-                    case .poweredOff: .poweredOff
-                    case .ended: .absent
-                    }
-                if isSilent { evidence.current = .silent }
-            }
+            if let current { evidence.current = look(at: current, isSilent) }
+            if let previous, ledger.phase == .committed { evidence.previous = look(at: previous, isSilent) }
         }
         evidence.unknownScopes = processes.indices.filter { process in
             processes[process].isAlive && ![current, next, previous].contains(process)
@@ -245,6 +239,18 @@ struct GuestModel: Hashable {
         prepare(for: decision)
         renumber()
         return (decision, isRestart)
+    }
+
+    private mutating func look(at process: Int, _ isSilent: Bool) -> Recovery.VMProcess {
+        if isSilent { return .silent }
+        if processes[process].mayContinue { continueLate(process) }
+        return switch processes[process].activity {
+        case .incoming: .incoming
+        case .paused: .paused
+        case .running: .running
+        case .poweredOff: .poweredOff
+        case .ended: .absent
+        }
     }
 
     private mutating func prepare(for decision: Recovery.Decision) {
@@ -259,7 +265,8 @@ struct GuestModel: Hashable {
             (current, next, previous) = (nil, nil, nil)
             ledger?.note(.saved, current: nil, other: nil)
         case .remainWaiting: retirePrevious()
-        case .rollBack, .finishHandover, .continueStop, .conclude: break
+        case .rollBack, .conclude: if current == nil { takeBackCommit() }
+        case .finishHandover, .continueStop: break
         }
         ledger?.isRestart = false
     }

@@ -83,14 +83,15 @@ struct HandoverTests {
         #expect(model.state == .empty)
     }
 
-    /// Once the state is saved, the old VM process is not needed any more.
+    /// Once the state is saved, the old VM process is not needed any more, and the new one not before it is told to
+    /// continue the guest.
     @Test(arguments: Operation.handover.steps)
-    func theOldVMProcessEnds(step: Step) throws {
+    func theGuestsVMProcessEnds(step: Step) throws {
         let (lifecycle, model, performed) = try Self.handOver(.vmProcessEnds, at: step)
         let steps = Operation.handover.steps
         let index = try #require(steps.firstIndex(of: step))
         let isNeeded = try #require(steps.firstIndex(of: .saveState)) >= index
-        let isReplaced = try #require(steps.firstIndex(of: .recordCommit)) < index
+        let isReplaced = try #require(steps.firstIndex(of: .continueGuest)) < index
         if isNeeded || isReplaced {
             #expect(lifecycle.state == .ended)
             #expect(performed.last == .emptyStore)

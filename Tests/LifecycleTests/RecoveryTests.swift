@@ -40,7 +40,8 @@ struct RecoveryTests {
         running     lost         adopt                adopt     rollBack             unclear          conclude
         saving      saved/lost   unclear              rollBack  rollBack             unclear          conclude
         loading     saved/lost   unclear              rollBack  rollBack             unclear          conclude
-        committed   lost         finish               finish    finish               unclear          conclude
+        committed   saved/lost   finish               finish    finish               unclear          conclude
+        continuing  lost         finish               finish    finish               unclear          conclude
         saved       saved/unclear savedWithVM/unclear unclear   savedWithVM/unclear  saved/unclear    saved/unclear
         waiting     saved/unclear saved/unclear       unclear   saved/unclear        waiting/unclear  saved/unclear
         stopping    conclude     stop                 stop      stop                 stop             conclude
@@ -179,7 +180,7 @@ struct RecoveryTests {
         for evidence in Self.everything where Verdict(Recovery.decide(evidence)) == .lost {
             guard case .valid(let phase) = evidence.ledger, phase != .lost else { continue }
             #expect(evidence.current == .absent)
-            if [.saving, .loading].contains(phase) { #expect(!evidence.hasCompleteState) }
+            if [.saving, .loading, .committed].contains(phase) { #expect(!evidence.hasCompleteState) }
         }
     }
 
@@ -188,11 +189,26 @@ struct RecoveryTests {
         for evidence in Self.everything {
             guard case .valid(let phase) = evidence.ledger else { continue }
             switch Verdict(Recovery.decide(evidence)) {
-            case .rollBack: #expect([.running, .saving, .loading].contains(phase))
-            case .finish: #expect(phase == .committed)
+            case .rollBack:
+                #expect([.running, .saving, .loading].contains(phase) || phase == .committed && evidence.current == .absent)
+            case .finish: #expect(phase.isCommitted)
             default: break
             }
         }
+    }
+
+    /// What has become the guest's, and ended without having been told to continue it, has changed nothing.
+    @Test(arguments: Recovery.VMProcess.allCases, [false, true])
+    func aCommitThatCameToNothingIsTakenBack(previous: Recovery.VMProcess, isComplete: Bool) throws {
+        let evidence = Recovery.Evidence(
+            ledger: .valid(.committed),
+            hasCompleteState: isComplete,
+            previous: previous
+        )
+        #expect(try Verdict(Recovery.decide(evidence)) == Self.expected(.loading, previous, isComplete: isComplete))
+        var continuing = evidence
+        continuing.ledger = .valid(.continuing)
+        #expect(Verdict(Recovery.decide(continuing)) == .lost)
     }
 
     /// Who is told that nothing is done is told what can be done.

@@ -47,11 +47,24 @@ final class FaultRun {
             report.note(fault)
         } catch {
             report.note(fault, problem: "\(error)")
-            Issue.record("\(fault): \(error)")
+            Issue.record("\(fault): \(error)\n\(await circumstances())")
         }
         let seconds = (ContinuousClock.now - began) / .seconds(1)
         let line = "\(fault) \(needsReset ? "FAILED" : "ok") after \(String(format: "%.1f", seconds)) s\n"
         FileHandle.standardError.write(Data(line.utf8))
+    }
+
+    /// What can be seen of the guest, before it is reset.
+    private func circumstances() async -> String {
+        var text = ""
+        for command in [
+            ["perdure", "status", "--json", guest.name], ["systemctl", "status", guest.unit],
+            ["journalctl", "-o", "short-precise", "-n", "60", "PERDURE_GUEST=\(guest.name)", "+", "UNIT=\(guest.unit)"],
+        ] {
+            let output = try? await system.run(command, deadline: .seconds(20), check: false)
+            text += "$ \(command.joined(separator: " "))\n\(output?.stdout ?? "no answer")\n"
+        }
+        return text + "console: \(String(decoding: guest.console.bytes.suffix(600), as: UTF8.self))"
     }
 
     private func perform(_ fault: FaultCase) async throws {

@@ -5,8 +5,8 @@ import Testing
 
 private let soakHandovers = number("PERDURE_TEST_SOAK").map { Int(clamping: $0) }
 private let soakSeed = number("PERDURE_TEST_SEED")
-/// Only cases whose description matches this regular expression, to see one again.
-private let soakCases = ProcessInfo.processInfo.environment["PERDURE_TEST_FAULTS"]
+/// Only cases whose description matches this regular expression, to see them again.
+private let soakCases = ProcessInfo.processInfo.environment["PERDURE_TEST_FAULTS"] ?? ""
 
 private func number(_ name: String) -> UInt64? { ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } }
 
@@ -17,7 +17,7 @@ extension SystemTests {
         @Test func everyFaultAtEveryPoint() async throws {
             try await withBootedSystem { system in
                 let run = try await FaultRun(FaultMatrixTests.plan, on: system)
-                let wanted = try Regex(soakCases ?? "")
+                let wanted = try Regex(soakCases)
                 try await run.runAll(FaultCase.all.filter { $0.description.contains(wanted) })
                 print("matrix:\n\(run.report)")
             }
@@ -32,7 +32,10 @@ extension SystemTests {
                 try await run.guest.dropIn("[Service]\nWatchdogSec=8s\n")
                 try await run.guest.systemctl("restart")
                 var random = SplitMix64(state: seed)
-                let cases = FaultCase.all.filter { $0.point.operation == .handover && !$0.point.isUndoing }
+                let wanted = try Regex(soakCases)
+                let cases = FaultCase.all.filter {
+                    $0.point.operation == .handover && !$0.point.isUndoing && $0.description.contains(wanted)
+                }
                 for _ in 0..<(soakHandovers ?? 0) {
                     // By fault first: those that need a VM process are possible at fewer points.
                     let fault = Fault.allCases.randomElement(using: &random)
