@@ -169,7 +169,14 @@ struct DefinitionBuilder {
         let timeout = value("TimeoutSec", stop) { text throws(ValueProblem) in
             try Values.timeSpan(text, in: .seconds(1) ... .seconds(3600), "1s to 1h")
         }
-        return StopPolicy(onStop: onStop ?? defaults.onStop, timeout: timeout ?? defaults.timeout)
+        let limit = value("LimitSec", stop) { text throws(ValueProblem) in
+            try Values.timeSpan(text, in: .seconds(1) ... .seconds(86400), "1s to 1d")
+        }
+        return StopPolicy(
+            onStop: onStop ?? defaults.onStop,
+            timeout: timeout ?? defaults.timeout,
+            limit: limit ?? defaults.limit
+        )
     }
 
     private mutating func crash() -> CrashPolicy {

@@ -81,10 +81,13 @@ public struct StopPolicy: Sendable, Equatable {
     public var onStop: OnStop
     /// How long after the guest last showed progress it is killed: 1 s to 1 h.
     public var timeout: Duration
+    /// How long after it was asked to power off it is killed in any case: 1 s to 1 d.
+    public var limit: Duration
 
-    public init(onStop: OnStop = .poweroff, timeout: Duration = .seconds(90)) {
+    public init(onStop: OnStop = .poweroff, timeout: Duration = .seconds(90), limit: Duration = .seconds(1800)) {
         self.onStop = onStop
         self.timeout = timeout
+        self.limit = limit
     }
 }
 

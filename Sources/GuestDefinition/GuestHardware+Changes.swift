@@ -61,10 +61,14 @@ public struct DefinitionChanges: Sendable, Equatable {
         var changes = Changes(owner: "supervisor")
         changes.compare("[Handover] PrepareTimeoutSec=", definition.handover.prepare, known.handover.prepare)
         changes.compare("[Handover] SyncTimeoutSec=", definition.handover.sync, known.handover.sync)
+        changes.compare("[Handover] StopTimeoutSec=", definition.handover.stop, known.handover.stop)
         changes.compare("[Handover] SaveTimeoutSec=", definition.handover.save, known.handover.save)
         changes.compare("[Handover] LoadTimeoutSec=", definition.handover.load, known.handover.load)
+        changes.compare("[Handover] ContinueTimeoutSec=", definition.handover.resume, known.handover.resume)
         changes.compare("[Stop] OnStop=", definition.stop.onStop.rawValue, known.stop.onStop.rawValue)
         changes.compare("[Stop] TimeoutSec=", definition.stop.timeout, known.stop.timeout)
+        changes.compare("[Stop] LimitSec=", definition.stop.limit, known.stop.limit)
+        changes.compare(definition.crash, known.crash)
         changes.compare("[Console] Retain=", sizeText(definition.consoleRetain), sizeText(known.consoleRetain))
         applied += changes.sentences
     }
@@ -82,6 +86,15 @@ private struct Changes {
         sentences.append(
             "\(key) is \(new.isEmpty ? "not set" : new), the \(owner) has \(old.isEmpty ? "none" : old)"
         )
+    }
+
+    mutating func compare(_ new: CrashPolicy, _ old: CrashPolicy) {
+        compare("[Crash] OnCrash=", new.onCrash.rawValue, old.onCrash.rawValue)
+        compare("[Crash] RestartLimitBurst=", "\(new.restartBurst)", "\(old.restartBurst)")
+        compare("[Crash] RestartLimitIntervalSec=", new.restartInterval, old.restartInterval)
+        compare("[Crash] Dump=", new.dump ? "yes" : "no", old.dump ? "yes" : "no")
+        compare("[Crash] DumpDirectory=", new.dumpDirectory, old.dumpDirectory)
+        compare("[Crash] DumpRetain=", "\(new.dumpRetain)", "\(old.dumpRetain)")
     }
 
     mutating func compareSections<Element>(

@@ -31,7 +31,7 @@ enum SectionKind: String, CaseIterable {
                 "PrepareTimeoutSec", "SyncTimeoutSec", "StopTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec",
                 "ContinueTimeoutSec",
             ]
-        case .stop: ["OnStop", "TimeoutSec"]
+        case .stop: ["OnStop", "TimeoutSec", "LimitSec"]
         case .crash:
             [
                 "OnCrash", "RestartLimitBurst", "RestartLimitIntervalSec", "Dump", "DumpDirectory", "DumpRetain",

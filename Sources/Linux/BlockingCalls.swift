@@ -1,27 +1,37 @@
-import Dispatch
 import Synchronization
 
-/// Runs calls that may block on a queue of their own, so that an event loop never waits for them.
+/// Runs calls that may block on threads of their own, so that an event loop never waits for them.
 public enum BlockingCalls {
-    private static let queue = DispatchQueue(label: "perdure.blocking", attributes: .concurrent)
-
+    /// Throws what `body` throws, or `SystemCallError` where no thread can be had.
     public static func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Swift.Result(catching: body)) }
-        }
+        try await withCheckedThrowingContinuation { start(body, Waiting($0)) }
     }
 
-    /// Gives up waiting when the deadline has passed; the call itself can't be ended and may go on.
+    /// Gives up waiting with `EventLoop.DeadlinePassed`; the call itself can't be ended and may go on.
     public static func run<Result: Sendable>(
+        on loop: EventLoop,
         deadline: Duration,
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
+        var timer: Timer?
+        defer { timer?.cancel() }
+        return try await withCheckedThrowingContinuation { continuation in
             let waiting = Waiting(continuation)
-            queue.async { waiting.resume(with: Swift.Result(catching: body)) }
-            queue.asyncAfter(deadline: .now() + .nanoseconds(deadline.nanoseconds)) {
+            timer = loop.after(deadline) {
                 waiting.resume(with: .failure(EventLoop.DeadlinePassed(deadline: deadline)))
             }
+            start(body, waiting)
+        }
+    }
+
+    private static func start<Result: Sendable>(
+        _ body: @escaping @Sendable () throws -> Result,
+        _ waiting: Waiting<Result>
+    ) {
+        do {
+            try DetachedThread.start { waiting.resume(with: Swift.Result(catching: body)) }
+        } catch {
+            waiting.resume(with: .failure(error))
         }
     }
 

@@ -37,20 +37,11 @@ public final class EventLoop: SerialExecutor {
         else { fatalError("the event loop '\(label)' can't be made: \(String(cString: strerror(errno)))") }
         self.epoll = epoll
         self.wakeUp = wakeUp
-        var started = pthread_t()
-        let context = Unmanaged.passRetained(self).toOpaque()
-        let failure = pthread_create(
-            &started,
-            nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<EventLoop>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        if failure != 0 { fatalError("the event loop '\(label)' has no thread: \(String(cString: strerror(failure)))") }
-        pthread_detach(started)
+        do {
+            try DetachedThread.start { self.run() }
+        } catch {
+            fatalError("the event loop '\(label)' has no thread: \(error)")
+        }
     }
 
     // MARK: Executor

@@ -2,7 +2,7 @@
 
 public struct QueryMemoryBackends: QMPCommand {
     public struct Backend: Decodable, Sendable {
-        public let id: String?
+        public let id: Words?
         /// Bytes.
         public let size: UInt64
         public let share: Bool?

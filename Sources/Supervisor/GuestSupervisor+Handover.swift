@@ -29,7 +29,7 @@ extension GuestSupervisor {
             throw Lifecycle.Failure("the disks' images are still being written out since the last attempt")
         }
         do {
-            try await BlockingCalls.run(deadline: timeouts.sync) { [self] in
+            try await BlockingCalls.run(on: loop, deadline: timeouts.sync) { [self] in
                 defer { syncing.store(false, ordering: .relaxed) }
                 for image in images + images {
                     let file = try Descriptor.open(image, O_RDONLY)

@@ -23,6 +23,10 @@ extension GuestSupervisor {
         preflight.memory = gatherMemory()
         if let next {
             try await gatherMachine(&preflight, of: next.qmp)
+            if case .up(var cpu) = preflight.machine {
+                cpu?.names = []
+                next.cpu = cpu
+            }
         }
         let before = findings
         findings = preflight.findings
@@ -150,10 +154,11 @@ extension GuestSupervisor {
             )
             .map(\.description) ?? []
         running.backends = try await vm.qmp.execute(QueryMemoryBackends(), deadline: deadline).map { backend in
-            Preflight.Backend(id: backend.id ?? "", size: backend.size, isShared: backend.share ?? false)
+            Preflight.Backend(id: backend.id?.description ?? "", size: backend.size, isShared: backend.share ?? false)
         }
         running.commandLine = vm.commandLine
-        running.cpu = try await CPUFeatures(asking: vm.qmp, deadline: deadline)
+        if vm.cpu == nil { vm.cpu = try await CPUFeatures(asking: vm.qmp, deadline: deadline) }
+        running.cpu = vm.cpu
         let pid = vm.record.pid
         running.replacedFiles = try await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
         return running

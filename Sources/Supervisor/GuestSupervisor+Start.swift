@@ -10,7 +10,7 @@ extension GuestSupervisor {
     func readDefinition() async throws {
         let (loader, name) = (loader, name)
         do {
-            let (definition, warnings) = try await BlockingCalls.run(deadline: timeouts.prepare) {
+            let (definition, warnings) = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
                 try loader.load(name)
             }
             definitionChanges =

@@ -18,14 +18,21 @@ extension GuestSupervisor {
     }
 
     /// Returns when the guest is off. It is given up when it has shown no progress for as long as [Stop] TimeoutSec=
-    /// says.
+    /// says, or has taken LimitSec= in all.
     func awaitPowerOff() async throws {
         guard let current else { return }
-        let patience = definition?.stop.timeout ?? .seconds(90)
+        let policy = definition?.stop ?? StopPolicy()
+        let patience = policy.timeout
+        let limit = ContinuousClock.now + policy.limit
         var progress = await self.progress(of: current)
         var giveUp = ContinuousClock.now + patience
         while !current.isPoweredOff && current.end == nil {
-            let left = giveUp - .now
+            guard limit > .now else {
+                throw Lifecycle.Failure(
+                    "the guest has not powered off within \(policy.limit); where it needs longer, raise LimitSec= in [Stop]"
+                )
+            }
+            let left = min(giveUp, limit) - .now
             guard left > .zero else {
                 throw Lifecycle.Failure("the guest has not powered off, and has shown no progress for \(patience)")
             }

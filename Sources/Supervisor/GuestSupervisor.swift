@@ -241,12 +241,16 @@ public actor GuestSupervisor {
     private func startWatchdog() {
         guard watchdog == nil, let interval = Notifier.watchdogInterval else { return }
         watchdog = loop.every(interval / 3) { [weak self] in
-            self?.assumeIsolated { supervisor in _ = Task { await supervisor.feedWatchdog(deadline: interval / 4) } }
+            self?.assumeIsolated { $0.feedWatchdog(deadline: interval / 4) }
         }
     }
 
     /// The watchdog is fed only while the guest's VM process answers.
-    private func feedWatchdog(deadline: Duration) async {
+    private func feedWatchdog(deadline: Duration) {
+        Task { await feedWatchdogOnceAnswered(deadline) }
+    }
+
+    private func feedWatchdogOnceAnswered(_ deadline: Duration) async {
         guard case .standing(.running) = lifecycle.state, let current else {
             Notifier.send("WATCHDOG=1")
             return

@@ -13,6 +13,8 @@ final class VMProcess {
     var exitWatch: ReadWatch?
     /// What it was started with, where that may differ from what the ledger says.
     var hardware: GuestHardware?
+    /// What CPUID says to the guest, once asked: it does not change.
+    var cpu: CPUFeatures?
     /// Microseconds since the epoch, by QEMU's clock.
     var stoppedAt: Int64?
     var resumedAt: Int64?

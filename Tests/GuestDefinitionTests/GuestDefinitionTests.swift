@@ -37,7 +37,7 @@ struct GuestDefinitionTests {
                         load: .seconds(10),
                         resume: .milliseconds(1500)
                     ),
-                    stop: StopPolicy(onStop: .poweroff, timeout: .seconds(3600)),
+                    stop: StopPolicy(onStop: .poweroff, timeout: .seconds(3600), limit: .seconds(86400)),
                     crash: CrashPolicy(
                         onCrash: .restart,
                         restartBurst: 5,
@@ -82,7 +82,7 @@ struct GuestDefinitionTests {
                     resume: .seconds(5)
                 )
         )
-        #expect(definition.stop == StopPolicy(onStop: .poweroff, timeout: .seconds(90)))
+        #expect(definition.stop == StopPolicy(onStop: .poweroff, timeout: .seconds(90), limit: .seconds(1800)))
         #expect(
             definition.crash
                 == CrashPolicy(

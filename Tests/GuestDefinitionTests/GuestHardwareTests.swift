@@ -55,15 +55,32 @@ struct GuestHardwareTests {
         let known = GuestDefinition(name: "a", hardware: running)
         var definition = GuestDefinition(name: "a", hardware: wanted)
         definition.handover.save = .seconds(7)
-        definition.stop.timeout = .seconds(1)
+        definition.handover.stop = .seconds(1)
+        definition.handover.resume = .seconds(2)
+        definition.stop = StopPolicy(timeout: .seconds(1), limit: .seconds(60))
+        definition.crash.onCrash = .restart
+        definition.crash.restartBurst = 7
+        definition.crash.restartInterval = .seconds(60)
+        definition.crash.dump = true
+        definition.crash.dumpDirectory = "/srv/dumps"
+        definition.crash.dumpRetain = 1
         definition.consoleRetain = 2 << 20
         let changes = DefinitionChanges(to: definition, from: known, running: running)
         #expect(changes.waiting.map { $0.prefix { $0 != "=" } } == ["[CPU] Count", "[Disk data] Serial"])
         #expect(
             changes.applied == [
                 "[Disk root] Discard= is no, the running guest has yes",
+                "[Handover] StopTimeoutSec= is 1.0 seconds, the supervisor has 5.0 seconds",
                 "[Handover] SaveTimeoutSec= is 7.0 seconds, the supervisor has 5.0 seconds",
+                "[Handover] ContinueTimeoutSec= is 2.0 seconds, the supervisor has 5.0 seconds",
                 "[Stop] TimeoutSec= is 1.0 seconds, the supervisor has 90.0 seconds",
+                "[Stop] LimitSec= is 60.0 seconds, the supervisor has 1800.0 seconds",
+                "[Crash] OnCrash= is restart, the supervisor has fail",
+                "[Crash] RestartLimitBurst= is 7, the supervisor has 3",
+                "[Crash] RestartLimitIntervalSec= is 60.0 seconds, the supervisor has 600.0 seconds",
+                "[Crash] Dump= is yes, the supervisor has no",
+                "[Crash] DumpDirectory= is /srv/dumps, the supervisor has /var/lib/perdure/a",
+                "[Crash] DumpRetain= is 1, the supervisor has 2",
                 "[Console] Retain= is 2M, the supervisor has 1M",
             ]
         )

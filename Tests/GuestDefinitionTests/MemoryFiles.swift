@@ -118,6 +118,7 @@ let fullText = """
     [Stop]
     OnStop=poweroff
     TimeoutSec=1h
+    LimitSec=1d
 
     [Crash]
     OnCrash=restart

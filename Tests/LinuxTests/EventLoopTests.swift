@@ -129,9 +129,11 @@ struct EventLoopTests {
         await #expect(throws: SystemCallError.self) {
             try await BlockingCalls.run { _ = try Descriptor.open("/nonexistent", O_RDONLY) }
         }
-        try await BlockingCalls.run(deadline: Self.deadline) {}
+        try await BlockingCalls.run(on: loop, deadline: Self.deadline) {}
         let failure = SystemCallError("x", on: "y", code: EIO)
-        await #expect(throws: failure) { try await BlockingCalls.run(deadline: Self.deadline) { throw failure } }
+        await #expect(throws: failure) {
+            try await BlockingCalls.run(on: loop, deadline: Self.deadline) { throw failure }
+        }
     }
 
     /// The call goes on, and its late result is nobody's.
@@ -139,7 +141,7 @@ struct EventLoopTests {
         let release = DispatchSemaphore(value: 0)
         let counter = Counter()
         await #expect(throws: EventLoop.DeadlinePassed.self) {
-            try await BlockingCalls.run(deadline: .milliseconds(20)) {
+            try await BlockingCalls.run(on: loop, deadline: .milliseconds(20)) {
                 release.wait()
                 counter.add()
             }

@@ -68,6 +68,20 @@ extension SystemTests {
             }
         }
 
+        /// Writing to the console is progress, and a guest can write for ever.
+        @Test func guestThatOnlyShowsProgressIsEnded() async throws {
+            try await withBootedSystem { system in
+                let plan = GuestPlan(options: ["ignore_power_button=1"], stop: ["LimitSec=6"])
+                let guest = try await RunningGuest(plan, on: system)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                let given = try await guest.journal(.stepWentOn)
+                #expect(given.last?["PERDURE_STEP"] == "await-power-off")
+                #expect(given.last?["PERDURE_REASON"]?.contains("raise LimitSec=") == true)
+                #expect(try guest.diskLog().problems == [])
+            }
+        }
+
         @Test func guestThatPowersItselfOffEndsTheUnit() async throws {
             try await withBootedSystem { system in
                 let guest = try await RunningGuest(GuestPlan(options: ["poweroff_after=60"]), on: system)

@@ -57,10 +57,10 @@ final class FaultRun {
     /// What can be seen of the guest, before it is reset.
     private func circumstances() async -> String {
         var text = ""
-        for command in [
-            ["perdure", "status", "--json", guest.name], ["systemctl", "status", guest.unit],
-            ["journalctl", "-o", "short-precise", "-n", "60", "PERDURE_GUEST=\(guest.name)", "+", "UNIT=\(guest.unit)"],
-        ] {
+        let records = [
+            "journalctl", "-o", "short-precise", "-n", "60", "PERDURE_GUEST=\(guest.name)", "+", "UNIT=\(guest.unit)",
+        ]
+        for command in [["perdure", "status", "--json", guest.name], ["systemctl", "status", guest.unit], records] {
             let output = try? await system.run(command, deadline: .seconds(20), check: false)
             text += "$ \(command.joined(separator: " "))\n\(output?.stdout ?? "no answer")\n"
         }
