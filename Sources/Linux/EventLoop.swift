@@ -7,7 +7,10 @@ import Synchronization
 ///
 /// It is not Dispatch, whose read sources on Linux use freed memory after a hang-up that comes without data, which is
 /// how every socket to an ended QEMU and every pipe of a successful exec ends.
-public final class EventLoop: SerialExecutor {
+///
+/// A task that the loop was told to `spawn` stays on its thread throughout. Another task is resumed, after each wait, on
+/// a thread of the runtime's pool, only to be sent back.
+public final class EventLoop: SerialExecutor, TaskExecutor {
     private struct Work {
         var jobs: [UnownedJob] = []
         var handlers: [UInt64: @Sendable () -> Void] = [:]
@@ -52,6 +55,13 @@ public final class EventLoop: SerialExecutor {
     }
 
     public func checkIsolated() { precondition(isCurrent, "not on the event loop") }
+
+    /// Makes a task of `body`, which is isolated as its surroundings are.
+    public func spawn(
+        @_inheritActorContext @_implicitSelfCapture _ body: sending @escaping @isolated(any) () async -> Void
+    ) {
+        Task(executorPreference: self, operation: body)
+    }
 
     private var isCurrent: Bool { thread.withLock { $0.map { pthread_equal($0, pthread_self()) != 0 } ?? false } }
 
@@ -141,7 +151,12 @@ public final class EventLoop: SerialExecutor {
                 return work.jobs
             }
             if jobs.isEmpty { return }
-            for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
+            for job in jobs {
+                job.runSynchronously(
+                    isolatedTo: asUnownedSerialExecutor(),
+                    taskExecutor: asUnownedTaskExecutor()
+                )
+            }
         }
     }
 

@@ -137,7 +137,7 @@ final class ControlConnection {
         _ body: @escaping (isolated GuestSupervisor) async throws -> [UInt8]?
     ) {
         isBusy = true
-        Task {
+        supervisor.loop.spawn {
             let bytes = try? await body(supervisor)
             isBusy = false
             send(bytes)

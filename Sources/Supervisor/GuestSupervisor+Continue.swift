@@ -68,7 +68,7 @@ extension GuestSupervisor {
             case .standing(.running) = lifecycle.state
         else { return }
         vm.isBeingAsked = true
-        Task {
+        loop.spawn {
             await ask(vm)
             vm.isBeingAsked = false
         }

@@ -87,7 +87,7 @@ extension GuestSupervisor {
         }
         if isStoreCheckWanted { return }
         isStoreCheckWanted = true
-        Task {
+        loop.spawn {
             // A reload that comes while the store is looked at is looked at once more.
             isStoreCheckWanted = false
             var finding = StoreHealth.Finding.whole

@@ -111,7 +111,11 @@ public actor GuestSupervisor {
     /// - Parameters:
     ///   - signals: a descriptor that SIGTERM and SIGUSR2 are read from.
     ///   - runtimeDirectory: where the control socket is made.
-    public func start(signals: Descriptor, runtimeDirectory: String) async {
+    public func start(signals: Descriptor, runtimeDirectory: String) {
+        loop.spawn { await begin(signals, runtimeDirectory) }
+    }
+
+    private func begin(_ signals: Descriptor, _ runtimeDirectory: String) async {
         watches.append(
             loop.whenReadable(signals) { [weak self] in
                 self?.assumeIsolated { supervisor in
@@ -150,7 +154,7 @@ public actor GuestSupervisor {
 
     private func carryOut(_ effect: Lifecycle.Effect) {
         switch effect {
-        case .perform(let step): Task { await run(step) }
+        case .perform(let step): loop.spawn { await run(step) }
         case .reply(let ticket, let reply): replies.removeValue(forKey: ticket)?(reply)
         case .report(let report): journal(report)
         case .ready:
@@ -198,7 +202,7 @@ public actor GuestSupervisor {
         // systemd sends it for a restart only (RestartKillSignal=).
         case SIGUSR2: post(.terminate(.restart))
         case SIGTERM:
-            Task {
+            loop.spawn {
                 let termination = await meaningOfTermination()
                 isStopWanted = termination == .stop
                 wakeReloadWaiter()
@@ -247,7 +251,7 @@ public actor GuestSupervisor {
 
     /// The watchdog is fed only while the guest's VM process answers.
     private func feedWatchdog(deadline: Duration) {
-        Task { await feedWatchdogOnceAnswered(deadline) }
+        loop.spawn { await feedWatchdogOnceAnswered(deadline) }
     }
 
     private func feedWatchdogOnceAnswered(_ deadline: Duration) async {

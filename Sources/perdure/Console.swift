@@ -20,9 +20,9 @@ struct Console: ParsableCommand {
             let changed = try Descriptor.waitForAny([session.writes.descriptor, session.client.socket])
             session.writes.drain()
             if !changed[1] { continue }
-            // The supervisor has ended; what the guest wrote in the meantime is there all the same.
+            // The supervisor has ended; what the guest writes until it is off is there all the same.
             try session.printNew()
-            guard let next = try ConsoleSession.afterSupervisor(of: session) else { return }
+            guard let next = try ConsoleSession.afterSupervisor(of: session) else { return try session.printNew() }
             session = next
         }
     }

@@ -1,15 +1,22 @@
 import ArgumentParser
+import Dispatch
+import Glibc
 import Supervisor
 
 @main
 enum Main {
-    static func main() async {
-        // A supervisor stays for as long as its guest: it does without the command line's machinery in its memory.
+    static func main() {
+        // A supervisor stays for as long as its guest: it does without the command line's machinery in its memory, and
+        // without the runtime's threads, which wake every second.
         let arguments = CommandLine.arguments
         if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
             Supervision.run(guest: arguments[2])
         } else {
-            await runCommand()
+            Task { @MainActor in
+                await runCommand()
+                exit(EXIT_SUCCESS)
+            }
+            dispatchMain()
         }
     }
 

@@ -33,9 +33,14 @@ enum Supervision {
         signal(SIGPIPE, SIG_IGN)
         let loop = EventLoop(label: "perdure.\(guest)")
         let supervisor = GuestSupervisor(guest: guest, loop: loop) { status in exit(status) }
-        Task.detached { await supervisor.start(signals: signals, runtimeDirectory: GuestClient.directory(of: guest)) }
-        // Everything happens on the loop's thread. Not dispatchMain(): it unblocks signals.
-        while true { withExtendedLifetime(supervisor) { _ = pause() } }
+        // Everything happens on the loop's thread, from the beginning: the runtime's own would stay, and wake every second.
+        let beginning = loop.after(.zero) {
+            supervisor.assumeIsolated {
+                $0.start(signals: signals, runtimeDirectory: GuestClient.directory(of: guest))
+            }
+        }
+        // Not dispatchMain(): it unblocks signals.
+        while true { withExtendedLifetime((supervisor, beginning)) { _ = pause() } }
     }
 }
 
