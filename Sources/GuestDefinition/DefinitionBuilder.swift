@@ -93,59 +93,6 @@ struct DefinitionBuilder {
         )
     }
 
-    private mutating func disks() -> [Disk] {
-        let found = sections.filter { $0.name.kind == .disk }
-        let limit = QEMUCommandLine.diskSlots.count
-        if found.count > limit {
-            problems.add("this is disk \(limit + 1), but a guest can have at most \(limit)", at: found[limit].place)
-        }
-        var users: [FileStatus.Identity: Disk] = [:]
-        return found.map { section in
-            let disk = disk(section)
-            checkOnlyUser(disk, section, &users)
-            return disk
-        }
-    }
-
-    private mutating func disk(_ section: Section) -> Disk {
-        let format = required(
-            "Format",
-            section,
-            hint:
-                " (raw or qcow2), because QEMU could only guess it from data that the guest can write, which is unsafe"
-        ) { text throws(ValueProblem) in try Values.word(text, as: DiskFormat.self) }
-        return Disk(
-            id: section.name.id,
-            image: requiredFile("Image", section, [.regular, .blockDevice]) ?? "",
-            format: format ?? .raw,
-            readOnly: value("ReadOnly", section, Values.boolean) ?? false,
-            discard: value("Discard", section, Values.boolean) ?? true,
-            serial: value("Serial", section, Values.serial)
-        )
-    }
-
-    /// Two disks may share an image only if neither writes to it.
-    private mutating func checkOnlyUser(
-        _ disk: Disk,
-        _ section: Section,
-        _ users: inout [FileStatus.Identity: Disk]
-    ) {
-        guard
-            !disk.image.isEmpty, let place = section.assignments["Image"]?.place,
-            let identity = try? files.status(of: disk.image)?.identity
-        else { return }
-        guard let other = users[identity] else {
-            users[identity] = disk
-            return
-        }
-        if disk.readOnly && other.readOnly { return }
-        problems.add(
-            "\(quoted(disk.image)) is also the image of \(SectionName(kind: .disk, id: other.id).title), and two disks would damage it; "
-                + "give each its own, or set ReadOnly=yes for both",
-            at: place
-        )
-    }
-
     private mutating func handover() -> HandoverTimeouts {
         let handover = section(.handover)
         let defaults = HandoverTimeouts()
@@ -234,12 +181,12 @@ struct DefinitionBuilder {
         return retain
     }
 
-    private func section(_ kind: SectionKind) -> Section? {
+    func section(_ kind: SectionKind) -> Section? {
         sections.first { $0.name.kind == kind }
     }
 
     /// The value of a key; nil if it is not set, or cannot be used, which is then reported.
-    private mutating func value<Value>(
+    mutating func value<Value>(
         _ key: String,
         _ section: Section?,
         _ parse: (String) throws(ValueProblem) -> Value
@@ -253,7 +200,7 @@ struct DefinitionBuilder {
         }
     }
 
-    private mutating func required<Value>(
+    mutating func required<Value>(
         _ key: String,
         _ section: Section,
         hint: String = "",
@@ -269,7 +216,7 @@ struct DefinitionBuilder {
         return value(key, section, parse)
     }
 
-    private mutating func requiredFile(_ key: String, _ section: Section, _ kinds: [FileStatus.Kind]) -> String? {
+    mutating func requiredFile(_ key: String, _ section: Section, _ kinds: [FileStatus.Kind]) -> String? {
         let files = files
         return required(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
     }

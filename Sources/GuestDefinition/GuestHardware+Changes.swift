@@ -5,6 +5,11 @@ extension GuestHardware {
         for (index, disk) in disks.enumerated() {
             guard let counterpart = wanted.disks.first(where: { $0.id == disk.id }) else { continue }
             result.disks[index].discard = counterpart.discard
+            // With the one the guest has to flush, with the other not.
+            if counterpart.cache.hasWriteCache == disk.cache.hasWriteCache {
+                result.disks[index].cache = counterpart.cache
+                result.disks[index].aio = counterpart.aio
+            }
         }
         return result
     }
@@ -28,8 +33,12 @@ extension GuestHardware {
         changes.compareSections("Disk", disks, running.disks, id: \.id) { changes, title, new, old in
             changes.compare("\(title) Image=", new.image, old.image)
             changes.compare("\(title) Format=", new.format.rawValue, old.format.rawValue)
+            changes.compare("\(title) Bus=", new.bus.rawValue, old.bus.rawValue)
+            changes.compare("\(title) Device=", new.device.rawValue, old.device.rawValue)
             changes.compare("\(title) ReadOnly=", word(new.readOnly), word(old.readOnly))
             changes.compare("\(title) Discard=", word(new.discard), word(old.discard))
+            changes.compare("\(title) Cache=", new.cache.rawValue, old.cache.rawValue)
+            changes.compare("\(title) AIO=", new.aio.rawValue, old.aio.rawValue)
             changes.compare("\(title) Serial=", new.serial, old.serial)
         }
         changes.compare("[Console] Enable=", word(console), word(running.console))

@@ -94,37 +94,3 @@ public struct DirectKernel: Sendable, Equatable, Codable {
         self.commandLine = commandLine
     }
 }
-
-public enum DiskFormat: String, Sendable, Codable, CaseIterable {
-    case raw
-    case qcow2
-}
-
-/// A virtio-blk disk.
-public struct Disk: Sendable, Equatable, Codable {
-    public var id: String
-    /// Absolute path of an image file or block device.
-    public var image: String
-    public var format: DiskFormat
-    public var readOnly: Bool
-    /// Whether blocks that the guest discards are given back to the host.
-    public var discard: Bool
-    /// At most 20 characters, which is what virtio-blk carries.
-    public var serial: String?
-
-    public init(
-        id: String,
-        image: String,
-        format: DiskFormat,
-        readOnly: Bool = false,
-        discard: Bool = true,
-        serial: String? = nil
-    ) {
-        self.id = id
-        self.image = image
-        self.format = format
-        self.readOnly = readOnly
-        self.discard = discard
-        self.serial = serial
-    }
-}

@@ -9,7 +9,7 @@ public struct KnownIncompatibility: Sendable, Identifiable {
 
         /// The properties by which remedies are set in a command line, which a guest does not see: it reads what it has
         /// negotiated from its own memory.
-        public static let properties: Set<String> = ["queue-size"]
+        public static let properties: Set<String> = ["queue-size", "virtqueue_size"]
     }
 
     /// Kept in ledgers: it never changes.

@@ -51,21 +51,20 @@ public enum QEMUCommandLine {
         arguments += memory(of: hardware, descriptors.ram, copyOnWrite: copyOnWrite)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
-        for (position, disk) in hardware.disks.enumerated() {
-            arguments += self.disk(disk, position: position, remedies)
-        }
+        arguments += disks(of: hardware, remedies)
         arguments += boot(hardware.kernel)
         if incoming { arguments += ["-incoming", "defer"] }
         return arguments
     }
 
     /// Every type that stands behind `-device`, whatever the version.
-    public static let deviceTypes = ["virtio-blk-pci", "isa-serial"]
+    public static let deviceTypes = ["virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial"]
     /// Every type that stands behind `-object`.
     public static let objectTypes = ["memory-backend-file", "monitor-qmp"]
 
     /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
     static let diskSlots = 0x10...0x1e
+    static let scsiSlot = 0xf
 
     /// QEMU refuses longer names of block nodes.
     static let longestNodeName = 31
@@ -155,38 +154,6 @@ public enum QEMUCommandLine {
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
     }
 
-    private static func disk(
-        _ disk: Disk,
-        position: Int,
-        _ remedies: [KnownIncompatibility.Remedy]
-    ) -> [String] {
-        let discard = disk.discard ? "unmap" : "ignore"
-        let file = FileNode(
-            nodeName: "file.\(disk.id)",
-            filename: disk.image,
-            discard: discard,
-            readOnly: disk.readOnly
-        )
-        let format = FormatNode(
-            driver: disk.format,
-            nodeName: "disk.\(disk.id)",
-            file: file.nodeName,
-            discard: discard,
-            readOnly: disk.readOnly
-        )
-        let serial = disk.serial.map { ",serial=\($0)" } ?? ""
-        let remedied = remedies.map { remedy in
-            switch remedy {
-            case .diskQueueSize(let entries): ",queue-size=\(entries)"
-            }
-        }.joined()
-        let slot = String(diskSlots.lowerBound + position, radix: 16)
-        return [
-            "-blockdev", json(file), "-blockdev", json(format),
-            "-device", "virtio-blk-pci,id=\(disk.id),drive=\(format.nodeName)\(serial),addr=0x\(slot)\(remedied)",
-        ]
-    }
-
     private static func boot(_ kernel: DirectKernel) -> [String] {
         var arguments = ["-kernel", kernel.image]
         if let initrd = kernel.initrd { arguments += ["-initrd", initrd] }
@@ -196,42 +163,10 @@ public enum QEMUCommandLine {
 
     private static func backend(_ block: RAMBlock) -> String { "ram.\(block.id)" }
 
-    private static func json(_ node: some Encodable) -> String {
+    static func json(_ node: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let bytes = try? encoder.encode(node) else { preconditionFailure("strings and booleans always encode") }
         return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-/// `-blockdev` takes JSON, in which a path needs no quoting of QEMU's own.
-private struct FileNode: Encodable {
-    let driver = "file"
-    let nodeName: String
-    let filename: String
-    let discard: String
-    let readOnly: Bool
-    /// Otherwise QEMU evicts the whole image from the host's page cache at each handover.
-    let dropCache = false
-
-    enum CodingKeys: String, CodingKey {
-        case driver, filename, discard
-        case nodeName = "node-name"
-        case readOnly = "read-only"
-        case dropCache = "drop-cache"
-    }
-}
-
-private struct FormatNode: Encodable {
-    let driver: DiskFormat
-    let nodeName: String
-    let file: String
-    let discard: String
-    let readOnly: Bool
-
-    enum CodingKeys: String, CodingKey {
-        case driver, file, discard
-        case nodeName = "node-name"
-        case readOnly = "read-only"
     }
 }

@@ -24,7 +24,7 @@ enum SectionKind: String, CaseIterable {
         case .cpu: ["Count", "Model"]
         case .ram: ["Size"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
-        case .disk: ["Image", "Format", "ReadOnly", "Discard", "Serial"]
+        case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
         case .console: ["Enable", "Retain"]
         case .handover:
             [

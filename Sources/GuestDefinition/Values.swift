@@ -42,6 +42,15 @@ enum Values {
         return value
     }
 
+    static func diskBus(_ text: String) throws(ValueProblem) -> DiskBus {
+        if text == "nvme" {
+            throw ValueProblem(
+                "'nvme' can't be used: QEMU has no way to hand an NVMe disk over; use virtio-blk or virtio-scsi"
+            )
+        }
+        return try word(text, as: DiskBus.self)
+    }
+
     /// As systemd has it: `5s`, `1min 30s`, `500ms`; a number without a unit counts seconds.
     ///
     /// - Parameter limits: As range and in words.

@@ -164,7 +164,7 @@ void start_disk(void)
 
     if (!*options.disk)
         return;
-    disk = open(options.disk, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+    disk = open_device(options.disk, O_RDWR | O_DIRECT | O_DSYNC);
     if (disk < 0 || ioctl(disk, BLKGETSIZE64, &disk_size) || ioctl(disk, BLKSSZGET, &sector)) {
         error("open", 0);
         return;

@@ -19,6 +19,7 @@ struct options {
     unsigned tick_ms;         /* period of the report */
     unsigned heartbeat_us;    /* period of the heartbeat */
     char disk[64];            /* block device for the record log; empty: none */
+    char media[64];           /* read-only block device to compare with itself; empty: none */
     unsigned disk_ms;         /* pause between two records */
     bool writer;              /* write 1 MiB blocks without a pause */
     unsigned writer_mib;      /* size of the region the writer goes round in */
@@ -66,8 +67,14 @@ uint64_t heartbeat_paddr(void);
 /* ram.c */
 void start_ram_check(void);
 
+/* device.c: waits until there is one */
+int open_device(const char *path, int flags);
+
 /* disk.c */
 void start_disk(void);
+
+/* media.c */
+void start_media(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

@@ -189,6 +189,7 @@ int main(void)
         report("error the heartbeat page has no known address");
     start_ram_check();
     start_disk();
+    start_media();
     start_power_button();
     tick();
 }

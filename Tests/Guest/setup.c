@@ -82,6 +82,8 @@ static bool parse_option(const char *name, const char *value)
             return parse_unsigned(value, numbers[i].value, numbers[i].min, numbers[i].max);
     if (!strcmp(name, "disk"))
         return snprintf(options.disk, sizeof options.disk, "%s", value) < (int)sizeof options.disk;
+    if (!strcmp(name, "media"))
+        return snprintf(options.media, sizeof options.media, "%s", value) < (int)sizeof options.media;
     if (!strcmp(name, "writer"))
         return parse_unsigned(value, &flag, 0, 1) && (options.writer = flag, true);
     if (!strcmp(name, "ignore_power_button"))

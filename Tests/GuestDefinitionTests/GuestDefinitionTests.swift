@@ -25,7 +25,17 @@ struct GuestDefinitionTests {
                         ),
                         disks: [
                             Disk(id: "root", image: "/srv/root.qcow2", format: .qcow2, serial: "ROOT-1"),
-                            Disk(id: "data", image: "/dev/vg/data", format: .raw, readOnly: true, discard: false),
+                            Disk(
+                                id: "data",
+                                image: "/dev/vg/data",
+                                isBlockDevice: true,
+                                format: .raw,
+                                bus: .virtioSCSI,
+                                readOnly: true,
+                                discard: false,
+                                cache: .directsync,
+                                aio: .native
+                            ),
                         ],
                         console: true
                     ),

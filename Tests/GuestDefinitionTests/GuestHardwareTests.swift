@@ -8,9 +8,11 @@ struct GuestHardwareTests {
     /// This text is in ledgers of guests that run: it may grow, but must stay readable.
     private static let stored = """
         {"accelerator":"tcg","console":true,"cpuCount":2,"cpuModel":"qemu64-v1",\
-        "disks":[{"discard":true,"format":"qcow2","id":"root","image":"\\/srv\\/a,b \\"c\\"\\/root.qcow2",\
+        "disks":[{"aio":"threads","bus":"virtio-blk","cache":"writeback","device":"disk","discard":true,\
+        "format":"qcow2","id":"root","image":"\\/srv\\/a,b \\"c\\"\\/root.qcow2","isBlockDevice":false,\
         "readOnly":false,"serial":"ROOT-1"},\
-        {"discard":false,"format":"raw","id":"data","image":"\\/srv\\/data.raw","readOnly":true}],\
+        {"aio":"threads","bus":"virtio-blk","cache":"writeback","device":"disk","discard":false,\
+        "format":"raw","id":"data","image":"\\/srv\\/data.raw","isBlockDevice":false,"readOnly":true}],\
         "kernel":{"commandLine":"console=ttyS0 panic=-1 quiet=a,b","image":"\\/boot\\/vmlinuz",\
         "initrd":"\\/boot\\/initrd.img"},"machine":"pc-q35-7.2",\
         "ram":[{"id":"main","size":268435456}],"uuid":"b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60"}
@@ -86,6 +88,13 @@ struct GuestHardwareTests {
         )
         let next = running.applyingHostSettings(of: wanted)
         #expect(next.disks.map(\.discard) == [false, false])
+        wanted.disks[0].cache = .none
+        wanted.disks[0].aio = .native
+        wanted.disks[1].cache = .directsync
+        wanted.disks[1].aio = .native
+        let direct = running.applyingHostSettings(of: wanted)
+        #expect(direct.disks.map(\.cache) == [.none, .writeback])
+        #expect(direct.disks.map(\.aio) == [.native, .threads])
         #expect(next.disks.map(\.serial) == running.disks.map(\.serial))
         #expect(DefinitionChanges(to: known, from: nil, running: running) == DefinitionChanges())
     }

@@ -102,6 +102,10 @@ let fullText = """
     ReadOnly=yes
     Discard=off
     X-Note=ignored
+    Bus=virtio-scsi
+    Device=disk
+    Cache=directsync
+    AIO=native
 
     [Console]
     Enable=true

@@ -41,6 +41,15 @@ struct QEMUCommandLineTests {
             Disk(id: "data", image: "/srv/data.raw", format: .raw, readOnly: true, discard: false),
         ]
     }
+    static let manyDisks = modified(oneBlock) {
+        $0.disks = [
+            Disk(id: "root", image: "/dev/vg/root", isBlockDevice: true, format: .raw, cache: .none, aio: .native),
+            Disk(id: "data", image: "/srv/data", format: .qcow2, bus: .virtioSCSI, cache: .writethrough, serial: "D"),
+            Disk(id: "fast", image: "/srv/fast", format: .raw, cache: .directsync, aio: .ioUring),
+            Disk(id: "seed", image: "/srv/seed", format: .raw, bus: .virtioSCSI, device: .cdrom, readOnly: true),
+            Disk(id: "swap", image: "/srv/swap", format: .raw, bus: .virtioSCSI, cache: .unsafe),
+        ]
+    }
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
@@ -49,6 +58,7 @@ struct QEMUCommandLineTests {
     static let cases = [
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
+        Example(name: "many-disks", hardware: manyDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
         Example(
             name: "one-block-copy-on-write",

@@ -253,6 +253,24 @@ struct ValueDiagnosticTests {
             ]
         ),
         Case(
+            "disk bus",
+            minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nBus=nvme",
+            [
+                "demo.guest:8:5: 'nvme' can't be used: QEMU has no way to hand an NVMe disk over; "
+                    + "use virtio-blk or virtio-scsi"
+            ]
+        ),
+        Case(
+            "what a disk can't be at the same time",
+            minimalText
+                + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nDevice=cdrom\nReadOnly=no\nAIO=native",
+            [
+                "demo.guest:8:8: a CD-ROM drive needs Bus=virtio-scsi: virtio-blk has none",
+                "demo.guest:9:10: a CD-ROM is read-only; remove ReadOnly=",
+                "demo.guest:10:5: AIO=native needs Cache=none or Cache=directsync: it works past the page cache only",
+            ]
+        ),
+        Case(
             "retain",
             minimalText + "[Console]\nRetain=65M",
             [

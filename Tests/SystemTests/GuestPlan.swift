@@ -11,6 +11,12 @@ struct GuestPlan: Sendable {
     var testedMiB = 32
     /// `raw` or `qcow2`; nil for a guest without a disk.
     var diskFormat: String? = "raw"
+    /// Lines of [Disk root] besides image and format.
+    var disk: [String] = []
+    /// What the guest calls that disk.
+    var device = "/dev/vda"
+    /// More sections.
+    var sections: [String] = []
     /// Options of the test guest, such as `poweroff_after=40`.
     var options: [String] = []
     var machine: String?
@@ -30,10 +36,10 @@ struct GuestPlan: Sendable {
     }
 
     var definition: String {
-        let disk = diskFormat.map { "\n[Disk root]\nImage=\(image)\nFormat=\($0)\n" } ?? ""
+        let root = diskFormat.map { ["[Disk root]", "Image=\(image)", "Format=\($0)"] + disk } ?? []
         let words =
             ["console=ttyS0", "quiet", "panic=-1", "perdure.ram=\(testedMiB)"]
-            + (diskFormat == nil ? [] : ["perdure.disk=/dev/vda"]) + options.map { "perdure.\($0)" }
+            + (diskFormat == nil ? [] : ["perdure.disk=\(device)"]) + options.map { "perdure.\($0)" }
         return """
             [Guest]
             Accelerator=tcg
@@ -45,7 +51,7 @@ struct GuestPlan: Sendable {
             Image=\(Self.files)/vmlinuz
             Initrd=\(Self.files)/initramfs.cpio.gz
             CommandLine=\(words.joined(separator: " "))
-            \(disk)
+            \((root + sections).joined(separator: "\n"))
             [Console]
             Retain=64M
             [Handover]

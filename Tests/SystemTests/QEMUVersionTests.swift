@@ -12,7 +12,9 @@ extension SystemTests {
             try await withBootedSystem { system in
                 let middle = try await install(.trixie, on: system)
                 let new = try await install(.sid, on: system)
-                let guest = try await RunningGuest(GuestPlan(options: ["tick_ms=100"]), on: system)
+                var plan = GuestPlan(options: ["tick_ms=100"])
+                try await plan.addCDROM(on: system)
+                let guest = try await RunningGuest(plan, on: system)
                 #expect(try await version(of: guest) == "7.2")
                 for (qemu, version) in [(middle, "10.0"), (new, "11.1"), (middle, "10.0"), (nil, "7.2")] {
                     let generation = try await guest.status().generation
@@ -22,6 +24,7 @@ extension SystemTests {
                     #expect(try await self.version(of: guest) == version)
                     #expect(try machine(of: guest).hasPrefix("pc-q35-7.2,"))
                     #expect(try hasLongQueues(guest) == (version == "11.1"))
+                    try await guest.expectCDROMIsRead()
                 }
                 try await expectOrderlyEnd(of: guest)
             }
