@@ -21,13 +21,19 @@ struct HaltFile: Sendable {
         self.path = String(cString: path)
     }
 
-    /// Removes the file and stops this process, where the file names this point.
+    /// Empties the file and stops this process, where the file names this point.
     func reach(_ moment: Moment, _ step: Step, of run: Lifecycle.Run) {
-        guard let bytes = try? Descriptor.open(path, O_RDONLY).read(at: 0, count: HaltFile.longest) else { return }
+        guard let bytes = contents else { return }
         let operation = (run.undoing == nil ? "" : "undo-") + run.operation.rawValue
         let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
         guard words == [operation[...], step.rawValue[...], moment.rawValue[...]] else { return }
-        unlink(path)
-        raise(SIGSTOP)
+        truncate(path, 0)
+        // systemd lets a process that it has told to end go on, if it is stopped: that is not meant.
+        while contents?.isEmpty == true { raise(SIGSTOP) }
+    }
+
+    /// Nil where there is no file.
+    private var contents: [UInt8]? {
+        try? Descriptor.open(path, O_RDONLY).read(at: 0, count: HaltFile.longest)
     }
 }

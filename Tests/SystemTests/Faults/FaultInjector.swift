@@ -25,11 +25,23 @@ struct FaultInjector {
 
     func disarm() { unlink(system.hostPath(Self.haltFile)) }
 
+    /// Lets a stopped supervisor go on, to the next point if one has been armed.
+    func release(_ supervisor: Int32) throws {
+        if isReached { disarm() }
+        try send(SIGCONT, to: supervisor)
+    }
+
+    /// The supervisor that has come to the point has emptied the file.
+    private var isReached: Bool {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: system.hostPath(Self.haltFile))
+        return attributes?[.size] as? Int == 0
+    }
+
     /// The stopped supervisor, by its number on this machine. It has really come to the point that it was to stop at.
     func waitUntilHalted(at point: String) async throws -> Int32 {
         var supervisor: Int32?
         try await system.waitUntil("the supervisor to stop itself at '\(point)'", deadline: .seconds(60)) {
-            guard !FileManager.default.fileExists(atPath: system.hostPath(Self.haltFile)) else { return false }
+            guard isReached else { return false }
             supervisor = try supervisors().first { try isStopped($0) }
             return supervisor != nil
         }

@@ -155,7 +155,7 @@ final class FaultRun {
                 try injector.send(SIGCONT, to: pid)
                 if next == point { return halted }
                 try injector.arm(point.description)
-                try injector.send(SIGCONT, to: halted)
+                try injector.release(halted)
             }
         }
         return try await injector.waitUntilHalted(at: point.description)
@@ -178,14 +178,14 @@ final class FaultRun {
         case .stopSupervisor: break
         case .killOld, .killNew:
             try await injector.end(target ?? 0)
-            try injector.send(SIGCONT, to: supervisor)
+            try injector.release(supervisor)
         case .stopOld, .stopNew:
             try injector.send(SIGSTOP, to: target ?? 0)
-            try injector.send(SIGCONT, to: supervisor)
+            try injector.release(supervisor)
             return [target].compactMap { $0 }
         case .reexecuteManager:
             try await system.run(["systemctl", "daemon-reexec"])
-            try injector.send(SIGCONT, to: supervisor)
+            try injector.release(supervisor)
         }
         return []
     }
