@@ -50,7 +50,7 @@ let package = Package(
         .executableTarget(
             name: "perdure",
             dependencies: [
-                "GuestDefinition", "Linux", "Supervisor", "Systemd", "Varlink",
+                "GuestDefinition", "Linux", "Supervisor", "Systemd", "Terminal", "Varlink",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -98,6 +98,7 @@ let package = Package(
         + library("QMP", ["Linux"])
         + library("GuestDefinition", testData: ["Golden"])
         + library("Lifecycle")
+        + library("Terminal")
         + library("Varlink", ["Linux"])
         + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd", "Varlink"]),
     swiftLanguageModes: [.v6]

@@ -22,19 +22,3 @@ public struct FileWatch: Sendable {
         while Glibc.read(descriptor.raw, &buffer, buffer.count) > 0 {}
     }
 }
-
-extension Descriptor {
-    /// Blocks until at least one of the descriptors is readable, hung up or in error, or the deadline has passed.
-    /// - Returns: for each, whether it is.
-    public static func waitForAny(
-        _ descriptors: [Descriptor],
-        deadline: Duration? = nil
-    ) throws(SystemCallError) -> [Bool] {
-        var entries = descriptors.map { pollfd(fd: $0.raw, events: Int16(POLLIN), revents: 0) }
-        let milliseconds = deadline.map { Int32(clamping: $0.nanoseconds / 1_000_000) } ?? -1
-        if poll(&entries, nfds_t(entries.count), milliseconds) < 0 && errno != EINTR {
-            throw SystemCallError("poll", on: "\(descriptors.count) descriptors")
-        }
-        return entries.map { $0.revents != 0 }
-    }
-}

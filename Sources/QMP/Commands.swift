@@ -202,3 +202,49 @@ public struct HumanMonitorCommand: QMPCommand {
 
     public init(_ commandLine: String) { arguments = Arguments(commandLine: commandLine) }
 }
+
+/// Puts another back end behind the serial console, at once and with nothing lost.
+public struct ChangeConsole: QMPCommand {
+    /// By numbers of descriptors that QEMU has inherited.
+    public enum Backend: Sendable {
+        case output(log: Int32)
+        case both(log: Int32, input: Int32)
+    }
+
+    public struct Arguments: Encodable, Sendable {
+        let id = "console"
+        let backend: Kind
+    }
+
+    struct Kind: Encodable, Sendable {
+        let type: String
+        let data: Files
+    }
+
+    struct Files: Encodable, Sendable {
+        let logfile: String
+        let logappend = true
+        var input: String?
+        /// Required of a file, and of no use beside the log.
+        var out: String?
+
+        enum CodingKeys: String, CodingKey {
+            case logfile, logappend, out
+            case input = "in"
+        }
+    }
+
+    public typealias Reply = Empty
+    public static let name = "chardev-change"
+    public let arguments: Arguments
+
+    public init(to backend: Backend) {
+        func path(_ descriptor: Int32) -> String { "/proc/self/fd/\(descriptor)" }
+        switch backend {
+        case .output(let log): arguments = Arguments(backend: Kind(type: "null", data: Files(logfile: path(log))))
+        case .both(let log, let input):
+            let files = Files(logfile: path(log), input: path(input), out: "/dev/null")
+            arguments = Arguments(backend: Kind(type: "file", data: files))
+        }
+    }
+}

@@ -67,7 +67,14 @@ final class ControlConnection {
             else {
                 return fail(.notRunning, "the guest '\(supervisor.name)' has no console")
             }
-            send(try? VarlinkMessage.reply(GuestInterface.NoParameters()), attaching: [readOnly])
+            // Until the next handover there is none for a guest that an older supervisor has started.
+            let takesInput = supervisor.current?.record.console?.input != nil
+            let input = takesInput ? supervisor.inventory[Inventory.consoleInput] : nil
+            let writeOnly = try? input?.reopened(O_WRONLY | O_NONBLOCK)
+            send(
+                try? VarlinkMessage.reply(GuestInterface.ConsoleReply(hasInput: writeOnly != nil)),
+                attaching: [readOnly] + [writeOnly].compactMap { $0 }
+            )
         case .save: request(.save, message, supervisor)
         case .exec: request(.exec, message, supervisor)
         case .load: request(.load, message, supervisor)

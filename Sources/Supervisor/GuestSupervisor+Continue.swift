@@ -36,6 +36,7 @@ extension GuestSupervisor {
         }
         trimConsole()
         notePause()
+        await openConsoleInput(of: vm)
     }
 
     /// Whether no save is under way any more, as far as is known. A VM process that does not answer may still be
@@ -83,6 +84,7 @@ extension GuestSupervisor {
                 if vm === current, status.status.canBeContinued { return foundPaused() }
                 // Stopped by the guest's own doing, if at all: a disk that is full, a crash of its kernel.
                 if vm.stops == stops { vm.isStopped = false }
+                if case .standing(.running) = lifecycle.state { await openConsoleInput(of: vm) }
                 if !isContinueOverdue, !vm.isStopped { return }
             } catch QMPError.timedOut {
                 continue

@@ -38,33 +38,4 @@ extension GuestSupervisor {
         wakePowerOffWaiter()
         if vm === current { post(.poweredOff) }
     }
-
-    /// How long the console's log may grow before it is looked at again, so that a guest that floods its console does
-    /// not keep the loop from everything else.
-    private static let consoleRest = Duration.seconds(1)
-
-    /// Gives back what lies further behind than [Console] Retain= says, now and whenever the guest has written more.
-    func trimConsole() {
-        guard consoleWatch == nil, consoleTimer == nil, let log = inventory[Inventory.consoleLog],
-            let writes = try? FileWatch.writes(to: log)
-        else { return }
-        consoleWatch = loop.whenReadable(writes.descriptor) { [weak self] in
-            self?.assumeIsolated { $0.restFromConsole() }
-        }
-        let retain = definition?.consoleRetain ?? 1 << 20
-        // Looked at only after the watch is there: what is written in between is not missed.
-        guard let size = try? log.size(), size > consoleTrimmedTo + retain + retain / 4 else { return }
-        let keepFrom = (size - retain) / 4096 * 4096
-        if (try? MemoryFile.discard(log, first: keepFrom)) != nil { consoleTrimmedTo = keepFrom }
-    }
-
-    private func restFromConsole() {
-        consoleWatch = nil
-        consoleTimer = loop.after(GuestSupervisor.consoleRest) { [weak self] in
-            self?.assumeIsolated { supervisor in
-                supervisor.consoleTimer = nil
-                supervisor.trimConsole()
-            }
-        }
-    }
 }

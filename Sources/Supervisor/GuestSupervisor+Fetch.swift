@@ -48,9 +48,14 @@ extension GuestSupervisor {
             guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime) else { continue }
             var fetched: [String] = []
             let monitor = Inventory.qmp(record.generation)
-            for name in files + [monitor] where inventory[name] == nil {
+            for name in files + [monitor, Inventory.consoleInput] where inventory[name] == nil {
                 do {
-                    let found = name == monitor ? try fetchMonitor(record, handle) : try fetchFile(name, from: handle)
+                    let found =
+                        switch name {
+                        case monitor: try fetchMonitor(record, handle)
+                        case Inventory.consoleInput: try fetchConsoleInput(record, handle)
+                        default: try fetchFile(name, from: handle)
+                        }
                     guard let found else { continue }
                     inventory[name] = found
                     fetched.append(name)
@@ -71,6 +76,15 @@ extension GuestSupervisor {
             throw Doubt("descriptor \(number) of process \(handle.pid) is no connected socket")
         }
         return socket
+    }
+
+    private func fetchConsoleInput(_ record: VMProcessRecord, _ handle: ProcessHandle) throws -> Descriptor? {
+        guard let number = record.console?.input else { return nil }
+        let pipe = try handle.fetch(number)
+        guard Pipe.isPipe(pipe) else {
+            throw Doubt("descriptor \(number) of process \(handle.pid) is no pipe")
+        }
+        return pipe
     }
 
     /// A memory file that the process has open; nil where it has none of that name.

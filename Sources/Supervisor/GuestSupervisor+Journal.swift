@@ -12,6 +12,7 @@ enum Notice {
     case fetched([String], from: String)
     case notFetched(String)
     case vmProcessSilent(String)
+    case consoleInputFailed(String, String)
     case dumped(MemoryDump.Result)
     case startingAnew(number: Int, of: Int)
 }
@@ -51,6 +52,8 @@ extension GuestSupervisor {
             log("What systemd has lost of guest '\(name)' can't be fetched back: \(reason)", .error)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
+        case .consoleInputFailed(let title, let reason):
+            log("\(title) of guest '\(name)' takes no console input: \(reason)", .warning)
         case .dumped(let dump):
             log(
                 "The RAM of guest '\(name)' is kept in '\(dump.path)': \(dump.written >> 20) of \(dump.bytes >> 20) MiB, "

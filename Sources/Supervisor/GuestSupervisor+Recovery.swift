@@ -163,7 +163,9 @@ extension GuestSupervisor {
     /// Ends of sockets to VM processes that are no more.
     private func removeStrangers() async throws {
         guard let ledger else { return }
-        var expected: Set = [Inventory.ledger, Inventory.state, Inventory.consoleLog]
+        var expected: Set = [
+            Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.consoleInput,
+        ]
         expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
         for vm in [current, next, previous].compactMap({ $0 }) {
             expected.insert(Inventory.qmp(vm.generation))

@@ -70,6 +70,7 @@ extension GuestSupervisor {
         inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
         if hardware.console {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
+            inventory[Inventory.consoleInput] = try Pipe.create()
         }
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
@@ -87,6 +88,10 @@ extension GuestSupervisor {
         let hardware = nextHardware(ledger)
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
+        // A guest that an older supervisor has started has none.
+        if hardware.console, inventory[Inventory.consoleInput] == nil {
+            inventory[Inventory.consoleInput] = try Pipe.create()
+        }
         do {
             try await storeInventory()
         } catch {
@@ -97,7 +102,8 @@ extension GuestSupervisor {
         var inherited = [theirMonitor, ourMonitor]
         if let ledgerFile { inherited.append(try ledgerFile.readOnly()) }
         if let state = inventory[Inventory.state] { inherited.append(state) }
-        if let log = inventory[Inventory.consoleLog] { inherited.append(log) }
+        let (log, input) = (inventory[Inventory.consoleLog], inventory[Inventory.consoleInput])
+        inherited += [log, input].compactMap { $0 }
         var ram: [String: Int32] = [:]
         for block in hardware.ram {
             guard let file = inventory[Inventory.ram(block.id)] else { continue }
@@ -107,7 +113,7 @@ extension GuestSupervisor {
         let descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
-            consoleLog: inventory[Inventory.consoleLog]?.raw
+            consoleLog: log?.raw
         )
         let output = try ProcessOutput()
         let process = try GatedProcess(
@@ -134,7 +140,8 @@ extension GuestSupervisor {
             version: facts.version,
             package: facts.package,
             hasFileMigration: facts.hasFileMigration,
-            monitor: ourMonitor.raw
+            monitor: ourMonitor.raw,
+            console: log.map { ConsoleDescriptors(log: $0.raw, input: input?.raw) }
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
         vm.hardware = hardware

@@ -6,6 +6,8 @@ struct Inventory: Sendable {
     static let ledger = "ledger"
     static let state = "vmstate"
     static let consoleLog = "console.log"
+    /// A pipe.
+    static let consoleInput = "console.in"
 
     static func ram(_ id: String) -> String { "ram.\(id)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }

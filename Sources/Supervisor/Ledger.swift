@@ -71,6 +71,14 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var hasFileMigration: Bool
     /// The number under which the process has the supervisor's end of its monitor open; nil where it has not.
     var monitor: Int32?
+    /// Nil where it has no console, or was started by a supervisor that knew of no input.
+    var console: ConsoleDescriptors?
+}
+
+/// The numbers under which a VM process has what belongs to its serial console.
+struct ConsoleDescriptors: Codable, Equatable, Sendable {
+    var log: Int32
+    var input: Int32?
 }
 
 /// The ledger's memory file: two slots that are written in turn, so that one is whole at any instant.

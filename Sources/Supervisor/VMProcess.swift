@@ -30,6 +30,8 @@ final class VMProcess {
     var isPreparedToLoad = false
     /// It is there for a rehearsal: it has a view of its own on RAM and never becomes the guest's.
     var isThrowAway = false
+    /// It reads what is typed at the console; nil where that is not known.
+    var takesConsoleInput: Bool?
     /// Its end is our doing.
     var isEnding = false
     var end: ProcessHandle.End?

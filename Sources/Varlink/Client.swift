@@ -18,7 +18,13 @@ public final class VarlinkClient {
     private var received: [[UInt8]] = []
     private var descriptors: [Descriptor] = []
 
-    public init(path: String) throws(SystemCallError) { socket = try UnixSocket.connect(path) }
+    /// How long each message may take; nil to wait for as long as it takes.
+    private let deadline: Duration?
+
+    public init(path: String, deadline: Duration? = nil) throws(SystemCallError) {
+        socket = try UnixSocket.connect(path)
+        self.deadline = deadline
+    }
 
     /// Calls a method; the reply may bring descriptors.
     public func call<Reply: Decodable>(
@@ -39,18 +45,20 @@ public final class VarlinkClient {
     }
 
     private func send(_ bytes: [UInt8]) throws {
+        let end = deadline.map { ContinuousClock.now + $0 }
         var rest = bytes[...]
         while !rest.isEmpty {
             let sent = try UnixSocket.send(rest, to: socket)
-            if sent == 0 { try wait(for: Int16(POLLOUT)) }
+            if sent == 0 { try wait(for: Int16(POLLOUT), until: end) }
             rest = rest.dropFirst(sent)
         }
     }
 
     private func nextMessage() throws -> [UInt8] {
+        let end = deadline.map { ContinuousClock.now + $0 }
         while received.isEmpty {
             switch try UnixSocket.receive(from: socket) {
-            case .nothingYet: try wait(for: Int16(POLLIN))
+            case .nothingYet: try wait(for: Int16(POLLIN), until: end)
             case .endOfStream:
                 throw VarlinkError(name: "", reason: "the supervisor ended before it had answered")
             case .bytes(let bytes, let attached):
@@ -61,8 +69,11 @@ public final class VarlinkClient {
         return received.removeFirst()
     }
 
-    private func wait(for events: Int16) throws(SystemCallError) {
+    private func wait(for events: Int16, until end: ContinuousClock.Instant?) throws {
         var entry = pollfd(fd: socket.raw, events: events, revents: 0)
-        if poll(&entry, 1, -1) < 0 && errno != EINTR { throw SystemCallError("poll", on: "control socket") }
+        let milliseconds = end.map { Int32(clamping: max(.zero, $0 - .now).nanoseconds / 1_000_000) } ?? -1
+        let ready = poll(&entry, 1, milliseconds)
+        if ready < 0 && errno != EINTR { throw SystemCallError("poll", on: "control socket") }
+        if ready == 0 { throw VarlinkError(name: "", reason: "the supervisor does not answer") }
     }
 }

@@ -124,6 +124,13 @@ public enum GuestInterface {
         }
     }
 
+    public struct ConsoleReply: Codable, Sendable {
+        /// A descriptor for it is passed along.
+        public let hasInput: Bool
+
+        public init(hasInput: Bool) { self.hasInput = hasInput }
+    }
+
     /// The interface as `varlinkctl introspect` shows it.
     public static let description = """
         # Control of one guest by its supervisor.
@@ -179,8 +186,9 @@ public enum GuestInterface {
 
         method GetStatus() -> (status: Status)
 
-        # Passes a read-only descriptor of the memory file that the serial console's output is in.
-        method GetConsole() -> ()
+        # Passes a read-only descriptor of the memory file that the serial console's output is in and, where the VM
+        # process takes input, a write-only one of the pipe that it comes from.
+        method GetConsole() -> (hasInput: bool)
 
         # It can't be done now. Nothing has been changed.
         error Refused (reason: string)

@@ -1,42 +1,64 @@
 import ArgumentParser
 import Glibc
 import Linux
+import Terminal
 import Varlink
 
 struct Console: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Print what is kept of a guest's serial console, and what comes until the guest is off."
+        abstract: "Talk to a guest over its serial console.",
+        discussion: """
+            It prints what the guest writes until the guest is off, and passes on what is typed or comes from standard \
+            input. It stays attached while the guest's VM process or its supervisor is replaced; what is typed \
+            meanwhile waits. On a terminal, \(EscapeSequence.name) ends it.
+
+            On a terminal it begins with the last \(Console.shortTail) lines that are kept, otherwise with all of them.
+            """
     )
 
+    fileprivate static let shortTail = 10
+
     @OptionGroup var guest: GuestArgument
+    @Option(
+        defaultAsFlag: Console.shortTail,
+        help: ArgumentHelp(
+            "Begin with the last lines that are kept, \(Console.shortTail) unless told otherwise.",
+            valueName: "lines"
+        )
+    )
+    var tail: Int?
     @Flag(help: "Print what is kept, and end.")
     var noFollow = false
+    @Flag(help: "Only watch: leave standard input alone.")
+    var noInput = false
+
+    func validate() throws {
+        if let tail, tail < 0 { throw ValidationError("'--tail' takes the number of lines to begin with.") }
+    }
 
     func run() throws {
-        var session = try ConsoleSession(guest.name)
-        while true {
-            try session.printNew()
-            if noFollow { return }
-            let changed = try Descriptor.waitForAny([session.writes.descriptor, session.client.socket])
-            session.writes.drain()
-            if !changed[1] { continue }
-            // The supervisor has ended; what the guest writes until it is off is there all the same.
-            try session.printNew()
-            guard let next = try ConsoleSession.afterSupervisor(of: session) else { return try session.printNew() }
-            session = next
-        }
+        let session = try ConsoleSession(guest.name)
+        let isInteractive = !noFollow && !noInput && RawTerminal.isTerminal(STDIN_FILENO)
+        let lines = tail ?? (isInteractive ? Console.shortTail : nil)
+        if let lines { try session.skip(toLast: lines) }
+        if noFollow { return try session.printNew(to: ConsoleOutput()) }
+        try ConsoleAttachment(session, guest: guest.name, isInteractive: isInteractive, takesInput: !noInput).run()
     }
 }
 
-/// A console's output, and the supervisor that it was got from.
-struct ConsoleSession {
-    let client: GuestClient
+/// A guest's console: the file that its output is in, and the pipe that its input comes from.
+final class ConsoleSession {
     let log: Descriptor
+    /// Nil where the guest's VM process has none yet.
+    private(set) var input: Descriptor?
     let writes: FileWatch
     private var offset: UInt64 = 0
 
-    init(_ guest: String) throws {
-        client = try GuestClient(guest)
+    /// The supervisor that both were got from.
+    private(set) var client: GuestClient
+
+    init(_ guest: String, deadline: Duration? = nil) throws {
+        client = try GuestClient(guest, deadline: deadline)
         let (_, descriptors) = try client.call(
             .getConsole,
             GuestInterface.NoParameters(),
@@ -46,27 +68,42 @@ struct ConsoleSession {
             throw Exit.failure("the supervisor of guest '\(guest)' sent no console")
         }
         self.log = log
+        input = descriptors.dropFirst().first
         // Watched before the first read: what is written in between is not missed.
         writes = try FileWatch.writes(to: log)
     }
 
-    /// Waits for the next supervisor, and goes on where the last one's session was; nil when the guest is off.
-    static func afterSupervisor(of last: ConsoleSession) throws -> ConsoleSession? {
-        let directory = GuestClient.directory(of: last.client.guest)
-        while true {
-            // systemd removes the directory with a stop, and keeps it over a restart. Watched before each try: a
-            // supervisor that comes in between is not missed.
-            guard let changes = try? FileWatch.directory(directory) else { return nil }
-            if var next = try? ConsoleSession(last.client.guest) {
-                if try next.log.identity().inode == last.log.identity().inode { next.offset = last.offset }
-                return next
+    /// Goes on with what another supervisor has of the same console.
+    /// - Returns: false where it is another console, of a guest that has been started anew.
+    func goOn(with next: ConsoleSession) throws -> Bool {
+        guard try next.log.identity().isSameFile(as: log.identity()) else { return false }
+        (client, input) = (next.client, next.input ?? input)
+        return true
+    }
+
+    /// Leaves all but the last `lines` lines out.
+    func skip(toLast lines: Int) throws {
+        let end = try log.size()
+        guard let kept = MemoryFile.firstData(log, from: 0) else { return }
+        var counted = 0
+        var position = end
+        while position > kept {
+            let start = max(kept, position < 65_536 ? 0 : position - 65_536)
+            let bytes = try log.read(at: start, count: Int(position - start))
+            for index in bytes.indices.reversed() where bytes[index] == UInt8(ascii: "\n") {
+                let isLast = start + UInt64(index) + 1 == end
+                if !isLast { counted += 1 }
+                if counted == lines || lines == 0 {
+                    offset = start + UInt64(index) + 1
+                    return
+                }
             }
-            _ = try Descriptor.waitForAny([changes.descriptor])
+            position = start
         }
     }
 
     /// Prints everything new that is still kept.
-    mutating func printNew() throws {
+    func printNew(to output: ConsoleOutput) throws {
         while offset < (try log.size()) {
             guard let kept = MemoryFile.firstData(log, from: offset) else { break }
             if kept > offset && offset > 0 {
@@ -74,18 +111,8 @@ struct ConsoleSession {
             }
             offset = max(offset, kept)
             let bytes = try log.read(at: offset, count: 65_536)
-            try writeAll(bytes)
+            try output.write(bytes[...])
             offset += UInt64(bytes.count)
-        }
-    }
-
-    private func writeAll(_ bytes: [UInt8]) throws {
-        var done = 0
-        while done < bytes.count {
-            let put = bytes.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress! + done, bytes.count - done) }
-            if put < 0 && errno == EINTR { continue }
-            if put < 0 { throw ExitCode(errno == EPIPE ? 0 : Exit.failure.rawValue) }
-            done += put
         }
     }
 }

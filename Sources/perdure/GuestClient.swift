@@ -15,11 +15,12 @@ struct GuestClient {
     /// Hung up once the supervisor has ended.
     var socket: Descriptor { client.socket }
 
-    init(_ guest: String) throws {
+    /// - Parameter deadline: how long the supervisor may take for each answer; nil to wait for as long as it takes.
+    init(_ guest: String, deadline: Duration? = nil) throws {
         if let problem = GuestName.problem(with: guest) { throw Exit.failure(problem) }
         self.guest = guest
         do {
-            client = try VarlinkClient(path: "/run/perdure/\(guest)/control")
+            client = try VarlinkClient(path: "\(GuestClient.directory(of: guest))/control", deadline: deadline)
         } catch  where error.code == 2 || error.code == 111 {
             throw Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
         } catch {

@@ -12,27 +12,34 @@ enum Main {
         if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
             Supervision.run(guest: arguments[2])
         } else {
-            Task { @MainActor in
-                await runCommand()
-                exit(EXIT_SUCCESS)
-            }
-            dispatchMain()
+            runCommand()
         }
     }
 
-    private static func runCommand() async {
+    private static func runCommand() {
         do {
             var command = try Perdure.parseAsRoot()
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
-            }
-        } catch let failure as CommandFailure {
-            failure.exit()
+            // On the main thread, which signals are blocked for, and which no other one is there beside.
+            guard command is any AsyncParsableCommand else { return try command.run() }
         } catch {
-            Perdure.exit(withError: error)
+            end(error)
         }
+        Task { @MainActor in
+            do {
+                // A task can't be sent a command.
+                var command = try Perdure.parseAsRoot() as? any AsyncParsableCommand
+                try await command?.run()
+            } catch {
+                end(error)
+            }
+            exit(EXIT_SUCCESS)
+        }
+        dispatchMain()
+    }
+
+    private static func end(_ error: any Error) -> Never {
+        if let failure = error as? CommandFailure { failure.exit() }
+        Perdure.exit(withError: error)
     }
 }
 

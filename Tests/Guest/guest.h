@@ -26,6 +26,7 @@ struct options {
     unsigned poweroff_after;  /* in ticks; 0: never */
     unsigned reboot_after;    /* in ticks; 0: never */
     bool ignore_power_button;
+    bool echo;                /* say each line that the console's input brings */
 };
 
 /* Counted by the working threads, read by the reporting one. */
@@ -46,6 +47,8 @@ extern uint64_t boot_id;
 void wake_reporter(void);
 /* Queues a line for the reporting thread; lines beyond the queue's size are dropped, as the counters tell anyway. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Likewise, but waits for room: none is dropped. */
+void report_all(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void start_thread(void *(*body)(void *));
 uint64_t monotonic_ns(void);
 void sleep_ns(uint64_t ns);
@@ -75,6 +78,9 @@ void start_disk(void);
 
 /* media.c */
 void start_media(void);
+
+/* echo.c */
+void start_echo(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

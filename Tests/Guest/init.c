@@ -51,16 +51,37 @@ void wake_reporter(void)
         abort();
 }
 
+static bool add_to_queue(const char *format, va_list arguments)
+{
+    pthread_mutex_lock(&queue_lock);
+    bool fits = queued < QUEUE_SIZE;
+    if (fits)
+        vsnprintf(queue[queued++], LINE_SIZE, format, arguments);
+    pthread_mutex_unlock(&queue_lock);
+    return fits;
+}
+
 void report(const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    pthread_mutex_lock(&queue_lock);
-    if (queued < QUEUE_SIZE)
-        vsnprintf(queue[queued++], LINE_SIZE, format, arguments);
-    pthread_mutex_unlock(&queue_lock);
+    add_to_queue(format, arguments);
     va_end(arguments);
+}
+
+void report_all(const char *format, ...)
+{
+    va_list arguments;
+    bool fits;
+
+    do {
+        va_start(arguments, format);
+        fits = add_to_queue(format, arguments);
+        va_end(arguments);
+        if (!fits)
+            sleep_ns(NSEC_PER_MSEC);
+    } while (!fits);
 }
 
 void start_thread(void *(*body)(void *))
@@ -190,6 +211,7 @@ int main(void)
     start_ram_check();
     start_disk();
     start_media();
+    start_echo();
     start_power_button();
     tick();
 }

@@ -86,6 +86,8 @@ static bool parse_option(const char *name, const char *value)
         return snprintf(options.media, sizeof options.media, "%s", value) < (int)sizeof options.media;
     if (!strcmp(name, "writer"))
         return parse_unsigned(value, &flag, 0, 1) && (options.writer = flag, true);
+    if (!strcmp(name, "echo"))
+        return parse_unsigned(value, &flag, 0, 1) && (options.echo = flag, true);
     if (!strcmp(name, "ignore_power_button"))
         return parse_unsigned(value, &flag, 0, 1) && (options.ignore_power_button = flag, true);
     return false;

@@ -22,7 +22,8 @@ struct InventoryTests {
     /// systemd takes names without ':' and control characters, of at most 255 bytes.
     @Test func names() {
         let names = [
-            Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.ram("dimm1"), Inventory.qmp(7),
+            Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.consoleInput, Inventory.ram("dimm1"),
+            Inventory.qmp(7),
         ]
         #expect(Set(names).count == names.count)
         for name in names { #expect(name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "." }) }

@@ -32,7 +32,7 @@ struct GuestPlan: Sendable {
 
     /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one.
     var inventory: [String] {
-        ["ledger", "vmstate", "console.log", "ram.main"]
+        ["ledger", "vmstate", "console.in", "console.log", "ram.main"]
     }
 
     var definition: String {

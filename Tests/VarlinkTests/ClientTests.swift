@@ -108,4 +108,19 @@ struct ClientTests {
     @Test func noService() {
         #expect(throws: SystemCallError.self) { try VarlinkClient(path: "/nonexistent/control") }
     }
+
+    /// It has accepted the connection, and does not say a word.
+    @Test func aServiceThatDoesNotAnswerIsGivenUp() throws {
+        let path = "/tmp/perdure-varlink-\(UInt64.random(in: 0 ... .max))"
+        let listener = try UnixSocket.listen(path, mode: 0o600)
+        defer { unlink(path) }
+        let client = try VarlinkClient(path: path, deadline: .milliseconds(50))
+        let begin = ContinuousClock.now
+        let error = #expect(throws: VarlinkError.self) {
+            _ = try client.call("a.B", GuestInterface.NoParameters(), as: Number.self)
+        }
+        #expect(error?.reason == "the supervisor does not answer")
+        #expect(.now - begin >= .milliseconds(50))
+        withExtendedLifetime(listener) {}
+    }
 }

@@ -50,6 +50,15 @@ int clinux_signalfd(const int *signals, size_t count);
 // The next signal's number, 0 where none is pending.
 int clinux_read_signal(int fd);
 
+// pipe.c
+// A new pipe, non-blocking, as one descriptor that is both its ends.
+int clinux_pipe(void);
+
+// terminal.c
+// Puts the terminal into raw mode until clinux_terminal_restore, the program's end or its crash.
+int clinux_terminal_raw(int fd);
+void clinux_terminal_restore(void);
+
 // epoll.c
 int clinux_epoll_create(void);
 // Level-triggered. `token` comes back from clinux_epoll_wait when fd is readable, hung up or in error.
