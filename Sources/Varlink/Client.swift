@@ -71,7 +71,7 @@ public final class VarlinkClient {
 
     private func wait(for events: Int16, until end: ContinuousClock.Instant?) throws {
         var entry = pollfd(fd: socket.raw, events: events, revents: 0)
-        let milliseconds = end.map { Int32(clamping: max(.zero, $0 - .now).nanoseconds / 1_000_000) } ?? -1
+        let milliseconds = end.map { Int32(clamping: (max(.zero, $0 - .now).nanoseconds + 999_999) / 1_000_000) } ?? -1
         let ready = poll(&entry, 1, milliseconds)
         if ready < 0 && errno != EINTR { throw SystemCallError("poll", on: "control socket") }
         if ready == 0 { throw VarlinkError(name: "", reason: "the supervisor does not answer") }
