@@ -52,11 +52,10 @@ demo: staged
 check-format:
 	swift format lint --strict --recursive Package.swift Sources Tests
 
-# One test at a time: several have deadlines, and some keep every processor busy.
+# Unit tests one at a time: several have deadlines, and some keep every processor busy.
 test: check-format stage
 	swift test --disable-xctest --no-parallel --skip SystemTests
-	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) \
-		swift test --disable-xctest --no-parallel --filter SystemTests
+	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) Tests/System/run-tests
 
 # For hours: every fault at every point of every operation, and then as many handovers with faults at random.
 PERDURE_TEST_SOAK ?= 1000
