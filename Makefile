@@ -2,18 +2,24 @@
 # themselves, as root on Debian 12 with a Swift toolchain.
 DESTDIR ?=
 PREFIX ?= /usr
+PROGRAM ?= .build/perdure
 # What tests need besides the repository: the test guest. Outside of it, so that a clean clone finds it again.
 CACHE ?= /var/cache/perdure-tests
 STAGE = .build/stage
-SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker -z -Xlinker relro
+SWIFT_FLAGS = -c release --static-swift-stdlib -Xlinker -z -Xlinker now -Xlinker -z -Xlinker relro -Xlinker --build-id
 # Failed preconditions say what failed instead of dying silently.
 SWIFT_FLAGS += -Xswiftc -assert-config -Xswiftc Debug
+# The same source in the same place gives the same program: no place of this machine, no hash and no time stamp in it.
+SWIFT_FLAGS += -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=/usr/src/perdure
+SWIFT_FLAGS += -Xswiftc -Xfrontend -Xswiftc -disable-incremental-llvm-codegen
+SWIFT_FLAGS += -Xswiftc -Xcc -Xswiftc -Xclang -Xswiftc -Xcc -Xswiftc -fno-pch-timestamp
+SWIFT_FLAGS += -Xcc -ffile-prefix-map=$(CURDIR)=/usr/src/perdure -Xcc -fstack-protector-strong
 
 # How long 'make fuzz' looks at each target, and which targets there are.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= definition qmp varlink ledger process
 
-.PHONY: all build install check-format staged trees stage demo test test-sanitize soak fuzz bench clean
+.PHONY: all build install deb check-format staged trees stage demo test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -22,10 +28,25 @@ build:
 	strip -o .build/perdure .build/release/perdure
 
 install:
-	install -D -m 0755 .build/perdure $(DESTDIR)$(PREFIX)/bin/perdure
+	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/perdure
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
+	install -D -m 0644 units/perdure.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/perdure.conf
+	install -D -m 0644 units/perdure.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/perdure.conf
 	install -d -m 0755 $(DESTDIR)/etc/perdure
+	for page in $(wildcard docs/man/*.[1578]); do \
+		install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; \
+	done
+	for shell in bash/bash-completion/completions/perdure zsh/zsh/vendor-completions/_perdure \
+		fish/fish/vendor_completions.d/perdure.fish; do \
+		file=$(DESTDIR)$(PREFIX)/share/$${shell#*/}; \
+		install -D -m 0644 /dev/null $$file && \
+			$(PROGRAM) --generate-completion-script $${shell%%/*} | sed '1{/^#!/d}' >$$file || exit 1; \
+	done
+
+# The Debian package, in .build/deb.
+deb:
+	packaging/build-deb
 
 # A tree as the package installs it, and a guest to run.
 staged:
@@ -44,7 +65,7 @@ trees:
 	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
 
 # Everything that the system tests need.
-stage: staged trees
+stage: staged trees deb
 
 demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)

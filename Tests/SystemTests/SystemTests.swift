@@ -28,12 +28,15 @@ private let issueCount = Mutex(0)
 
 /// Boots a system with what is to be tested, and always tears it down. If `body` fails, in whichever way, the end of
 /// the system's journal is printed.
-/// - Parameter tree: the Debian to boot; this machine's where it is nil.
+/// - Parameters:
+///   - tree: the Debian to boot; this machine's where it is nil.
+///   - stage: what is copied over it; what 'make install' makes where it is nil, nothing where it is empty.
 func withBootedSystem<Result>(
     over tree: DebianTree? = nil,
+    installing stage: String? = nil,
     _ body: (BootedSystem) async throws -> Result
 ) async throws -> Result {
-    let stage = try #require(BootedSystem.stage)
+    let stage = try #require(stage ?? BootedSystem.stage)
     let before = issueCount.withLock { $0 }
     let system = try await BootedSystem.start(installing: stage, over: tree)
     do {

@@ -1,0 +1,66 @@
+import Foundation
+
+/// The Debian package that `packaging/build-deb` has made, and others made from it.
+package struct DebianPackage: Sendable {
+    /// On this machine.
+    package let path: String
+    package let version: String
+
+    /// Beside the stage tree; nil where it was not built.
+    package static func built() throws -> DebianPackage? {
+        guard let stage = BootedSystem.stage else { return nil }
+        let directory = URL(fileURLWithPath: stage).deletingLastPathComponent().appendingPathComponent("deb").path
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        guard let name = names.first(where: { $0.hasPrefix("perdure_") && $0.hasSuffix(".deb") }) else { return nil }
+        return DebianPackage(
+            path: "\(directory)/\(name)",
+            version: String(name.dropFirst("perdure_".count).prefix { $0 != "_" })
+        )
+    }
+
+    /// The same package, unpacked and packed again with a higher version.
+    /// - Parameter directory: where it is made; must exist.
+    package func successor(in directory: String) async throws -> DebianPackage {
+        let version = "\(version)+next"
+        let (tree, target) = ("\(directory)/tree", "\(directory)/perdure_\(version)_amd64.deb")
+        try await DebianPackage.run("dpkg-deb", "--raw-extract", path, tree)
+        try await DebianPackage.run("sed", "-i", "s/^Version: .*/Version: \(version)/", "\(tree)/DEBIAN/control")
+        try await DebianPackage.run("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, target)
+        try FileManager.default.removeItem(atPath: tree)
+        return DebianPackage(path: target, version: version)
+    }
+
+    private static func run(_ command: String...) async throws {
+        let output = try await Command.run(command)
+        if output.status == 0 { return }
+        throw CommandFailure(description: "'\(command.joined(separator: " "))' failed: \(output.stderr)")
+    }
+}
+
+extension BootedSystem {
+    /// Installs, upgrades or downgrades by apt, which has no archive here: all that is needed has to be there.
+    @discardableResult
+    package func install(_ package: DebianPackage, check: Bool = true) async throws -> Output {
+        let name = (package.path as NSString).lastPathComponent
+        try FileManager.default.copyItem(atPath: package.path, toPath: hostPath("/tmp/\(name)"))
+        defer { try? FileManager.default.removeItem(atPath: hostPath("/tmp/\(name)")) }
+        return try await apt(["install", "--allow-downgrades", "/tmp/\(name)"], check: check)
+    }
+
+    @discardableResult
+    package func apt(_ arguments: [String], check: Bool = true) async throws -> Output {
+        let options = ["--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io"]
+        return try await run(
+            ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"] + options + arguments,
+            deadline: .seconds(180),
+            check: check
+        )
+    }
+
+    /// What dpkg says of an installed package, such as `0.1.0`; nil where it is not installed.
+    package func installedVersion(of package: String) async throws -> String? {
+        let query = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package]
+        let words = try await run(query, check: false).stdout.split(separator: " ")
+        return words.count == 2 && words[0] == "installed" ? String(words[1]) : nil
+    }
+}
