@@ -56,13 +56,14 @@ staged:
 	$(MAKE) install DESTDIR=$(STAGE)
 	Tests/Guest/build-initramfs $(CACHE)
 
-# Other Debian releases, with their systemd and QEMU. Where the archive can't be reached (75), the tests that need them
+# Other Debian releases, with their systemd and QEMU, and a signed boot loader. Where the archive can't be reached (75), the tests that need them
 # are skipped, and say so.
 trees:
 	packaging/install-dependencies test
 	Tests/System/make-tree trixie $(CACHE)/trees/trixie sid || [ $$? -eq 75 ]
 	Tests/System/make-tree sid $(CACHE)/trees/sid || [ $$? -eq 75 ]
 	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
+	Tests/System/fetch-boot-loader $(CACHE)/boot-loader || [ $$? -eq 75 ]
 
 # Everything that the system tests need.
 stage: staged trees deb

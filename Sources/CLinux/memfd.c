@@ -14,6 +14,7 @@
 _Static_assert(CLINUX_SEAL_SEAL == F_SEAL_SEAL, "seal values are the kernel's");
 _Static_assert(CLINUX_SEAL_SHRINK == F_SEAL_SHRINK, "seal values are the kernel's");
 _Static_assert(CLINUX_SEAL_GROW == F_SEAL_GROW, "seal values are the kernel's");
+_Static_assert(CLINUX_SEAL_WRITE == F_SEAL_WRITE, "seal values are the kernel's");
 
 int clinux_memfd_create(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);

@@ -12,6 +12,8 @@ struct DefinitionBuilder {
             value("Accelerator", guest) { text throws(ValueProblem) in try Values.word(text, as: Accelerator.self) }
             ?? .kvm
         let enable = value("Enable", section(.console), Values.boolean) ?? true
+        let (firmware, disks) = (firmware(), disks())
+        checkVariables(firmware, beside: disks)
         let hardware = GuestHardware(
             machine: value("Machine", guest, Values.machine) ?? "q35",
             accelerator: accelerator,
@@ -22,8 +24,9 @@ struct DefinitionBuilder {
             cpuModel: cpuModel(accelerator),
             uuid: value("UUID", guest, Values.uuid),
             ram: ram(),
-            kernel: kernel(),
-            disks: disks(),
+            kernel: kernel(disks),
+            firmware: firmware,
+            disks: disks,
             console: enable
         )
         return GuestDefinition(
@@ -78,13 +81,15 @@ struct DefinitionBuilder {
         return blocks
     }
 
-    private mutating func kernel() -> DirectKernel {
+    private mutating func kernel(_ disks: [Disk]) -> DirectKernel? {
         guard let kernel = section(.kernel) else {
-            problems.add(
-                "there is no [Kernel] section; add one with Image=, because guests boot from a kernel file",
-                inFile: 0
-            )
-            return DirectKernel(image: "")
+            if disks.isEmpty {
+                problems.add(
+                    "there is nothing to boot from; add a [Disk ID] section with an installed system, or [Kernel] with Image=",
+                    inFile: 0
+                )
+            }
+            return nil
         }
         return DirectKernel(
             image: requiredFile("Image", kernel, [.regular]) ?? "",
@@ -221,7 +226,7 @@ struct DefinitionBuilder {
         return required(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
     }
 
-    private mutating func existingFile(_ key: String, _ section: Section?, _ kinds: [FileStatus.Kind]) -> String? {
+    mutating func existingFile(_ key: String, _ section: Section?, _ kinds: [FileStatus.Kind]) -> String? {
         let files = files
         return value(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
     }
@@ -240,7 +245,7 @@ struct DefinitionBuilder {
         return path
     }
 
-    private static func look(
+    static func look(
         _ text: String,
         _ files: any DefinitionFiles
     ) throws(ValueProblem) -> (path: String, FileStatus?) {

@@ -27,9 +27,10 @@ extension GuestHardware {
         changes.compareSections("RAM", ram, running.ram, id: \.id) { changes, title, new, old in
             changes.compare("\(title) Size=", sizeText(new.size), sizeText(old.size))
         }
-        changes.compare("[Kernel] Image=", kernel.image, running.kernel.image)
-        changes.compare("[Kernel] Initrd=", kernel.initrd, running.kernel.initrd)
-        changes.compare("[Kernel] CommandLine=", kernel.commandLine, running.kernel.commandLine)
+        changes.compare(firmware, running.firmware)
+        changes.compare("[Kernel] Image=", kernel?.image, running.kernel?.image)
+        changes.compare("[Kernel] Initrd=", kernel?.initrd, running.kernel?.initrd)
+        changes.compare("[Kernel] CommandLine=", kernel?.commandLine, running.kernel?.commandLine)
         changes.compareSections("Disk", disks, running.disks, id: \.id) { changes, title, new, old in
             changes.compare("\(title) Image=", new.image, old.image)
             changes.compare("\(title) Format=", new.format.rawValue, old.format.rawValue)
@@ -104,6 +105,15 @@ private struct Changes {
         compare("[Crash] Dump=", new.dump ? "yes" : "no", old.dump ? "yes" : "no")
         compare("[Crash] DumpDirectory=", new.dumpDirectory, old.dumpDirectory)
         compare("[Crash] DumpRetain=", "\(new.dumpRetain)", "\(old.dumpRetain)")
+    }
+
+    /// A section that says no more than what holds without it makes no difference.
+    mutating func compare(_ new: Firmware?, _ old: Firmware?) {
+        let (new, old) = (new ?? Firmware(kind: .bios), old ?? Firmware(kind: .bios))
+        compare("[Firmware] Type=", new.kind.rawValue, old.kind.rawValue)
+        compare("[Firmware] SecureBoot=", new.secureBoot ? "yes" : "no", old.secureBoot ? "yes" : "no")
+        compare("[Firmware] Image=", new.image, old.image)
+        compare("[Firmware] Variables=", new.variables?.path, old.variables?.path)
     }
 
     mutating func compareSections<Element>(

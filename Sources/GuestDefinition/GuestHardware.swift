@@ -14,7 +14,10 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var uuid: String?
     /// At least one; the order is that of the NUMA nodes.
     public var ram: [RAMBlock]
-    public var kernel: DirectKernel
+    /// Nil for a guest that boots from its disks, in their order.
+    public var kernel: DirectKernel?
+    /// Nil for the BIOS that comes with QEMU.
+    public var firmware: Firmware?
     /// The order is that of the PCI slots.
     public var disks: [Disk]
     /// Whether there is a 16550 serial port, ttyS0.
@@ -27,7 +30,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         cpuModel: String,
         uuid: String? = nil,
         ram: [RAMBlock],
-        kernel: DirectKernel,
+        kernel: DirectKernel?,
+        firmware: Firmware? = nil,
         disks: [Disk] = [],
         console: Bool = true
     ) {
@@ -38,6 +42,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         self.uuid = uuid
         self.ram = ram
         self.kernel = kernel
+        self.firmware = firmware
         self.disks = disks
         self.console = console
     }

@@ -13,22 +13,28 @@ extension QEMUCommandLine {
             arguments += ["-device", "virtio-scsi-pci,id=\(scsiController),addr=0x\(hexadecimal(scsiSlot))\(remedied)"]
         }
         for (position, disk) in hardware.disks.enumerated() {
-            let format = FormatNode(disk)
-            arguments += [
-                "-blockdev", json(FileNode(disk)), "-blockdev", json(format),
-                "-device", device(disk, node: format.nodeName, position, remedies),
-            ]
+            arguments += blockNodes(of: disk)
+            // With a kernel of its own the firmware looks at no disk.
+            let bootIndex = hardware.kernel == nil ? position : nil
+            arguments += ["-device", device(disk, bootIndex: bootIndex, position, remedies)]
         }
         return arguments
     }
 
+    static func blockNodes(of disk: Disk) -> [String] {
+        ["-blockdev", json(FileNode(disk)), "-blockdev", json(FormatNode(disk))]
+    }
+
+    static func formatNode(_ id: String) -> String { "disk.\(id)" }
+
     private static func device(
         _ disk: Disk,
-        node: String,
+        bootIndex: Int?,
         _ position: Int,
         _ remedies: [KnownIncompatibility.Remedy]
     ) -> String {
-        var options = "id=\(disk.id),drive=\(node)"
+        var options = "id=\(disk.id),drive=\(formatNode(disk.id))"
+        if let bootIndex { options += ",bootindex=\(bootIndex)" }
         if let serial = disk.serial { options += ",serial=\(serial)" }
         if !disk.cache.hasWriteCache { options += ",write-cache=off" }
         switch disk.bus {
@@ -102,7 +108,7 @@ private struct FormatNode: Encodable {
 
     init(_ disk: Disk) {
         driver = disk.format
-        nodeName = "disk.\(disk.id)"
+        nodeName = QEMUCommandLine.formatNode(disk.id)
         file = "file.\(disk.id)"
         cache = CacheOptions(disk.cache)
         discard = disk.discard ? "unmap" : "ignore"

@@ -8,11 +8,14 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var qmp: Int32
     /// A file or memfd that console output is appended to; without it, it is dropped.
     public var consoleLog: Int32?
+    /// What stands for the files that the hardware names; where one is missing, the file itself is used.
+    public var files: [PinnedFile: Int32]
 
-    public init(ram: [String: Int32], qmp: Int32, consoleLog: Int32? = nil) {
+    public init(ram: [String: Int32], qmp: Int32, consoleLog: Int32? = nil, files: [PinnedFile: Int32] = [:]) {
         self.ram = ram
         self.qmp = qmp
         self.consoleLog = consoleLog
+        self.files = files
     }
 }
 
@@ -51,8 +54,9 @@ public enum QEMUCommandLine {
         arguments += memory(of: hardware, descriptors.ram, copyOnWrite: copyOnWrite)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
+        arguments += firmware(of: hardware, descriptors.files)
         arguments += disks(of: hardware, remedies)
-        arguments += boot(hardware.kernel)
+        arguments += boot(hardware, descriptors.files)
         if incoming { arguments += ["-incoming", "defer"] }
         return arguments
     }
@@ -87,6 +91,7 @@ public enum QEMUCommandLine {
     private static func processor(of hardware: GuestHardware) -> [String] {
         var machine = hardware.machine
         if hardware.ram.count == 1 { machine += ",memory-backend=\(backend(hardware.ram[0]))" }
+        machine += firmwareOptions(of: hardware)
         let megabytes = hardware.ram.reduce(0) { $0 + $1.size } >> 20
         return [
             "-accel", hardware.accelerator.rawValue, "-machine", machine, "-cpu", cpu(of: hardware),
@@ -152,13 +157,6 @@ public enum QEMUCommandLine {
         var backend = "null,id=console"
         if let log = descriptors.consoleLog { backend += ",logfile=/proc/self/fd/\(log),logappend=on" }
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
-    }
-
-    private static func boot(_ kernel: DirectKernel) -> [String] {
-        var arguments = ["-kernel", kernel.image]
-        if let initrd = kernel.initrd { arguments += ["-initrd", initrd] }
-        if !kernel.commandLine.isEmpty { arguments += ["-append", kernel.commandLine] }
-        return arguments
     }
 
     private static func backend(_ block: RAMBlock) -> String { "ram.\(block.id)" }

@@ -3,6 +3,7 @@ enum SectionKind: String, CaseIterable {
     case guest = "Guest"
     case cpu = "CPU"
     case ram = "RAM"
+    case firmware = "Firmware"
     case kernel = "Kernel"
     case disk = "Disk"
     case console = "Console"
@@ -14,7 +15,7 @@ enum SectionKind: String, CaseIterable {
     var isNamed: Bool {
         switch self {
         case .ram, .disk: true
-        case .guest, .cpu, .kernel, .console, .handover, .stop, .crash: false
+        case .guest, .cpu, .firmware, .kernel, .console, .handover, .stop, .crash: false
         }
     }
 
@@ -23,6 +24,7 @@ enum SectionKind: String, CaseIterable {
         case .guest: ["Description", "Machine", "Accelerator", "QEMU", "UUID"]
         case .cpu: ["Count", "Model"]
         case .ram: ["Size"]
+        case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
         case .console: ["Enable", "Retain"]
@@ -46,7 +48,7 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .ram, .kernel, .console, .handover, .stop, .crash: 31
+        case .guest, .cpu, .ram, .firmware, .kernel, .console, .handover, .stop, .crash: 31
         }
     }
 

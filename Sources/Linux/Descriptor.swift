@@ -86,6 +86,21 @@ public final class Descriptor: Sendable {
         }
     }
 
+    /// Copies everything to another, empty file.
+    /// - Parameter limit: More bytes than this are refused with EFBIG, even where the file has grown meanwhile.
+    public func copyContents(to other: Descriptor, limit: UInt64) throws(SystemCallError) {
+        var position: UInt64 = 0
+        while true {
+            let bytes = try read(at: position, count: 1 << 20)
+            if bytes.isEmpty { return }
+            guard position + UInt64(bytes.count) <= limit else {
+                throw SystemCallError("copy", on: "fd \(raw)", code: EFBIG)
+            }
+            try other.write(bytes, at: position)
+            position += UInt64(bytes.count)
+        }
+    }
+
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {

@@ -20,6 +20,12 @@ public enum MemoryFile {
         return file
     }
 
+    /// Neither contents nor size can change from here on.
+    public static func sealContents(_ file: Descriptor, name: String) throws(SystemCallError) {
+        let seals = Int32(CLINUX_SEAL_WRITE | CLINUX_SEAL_GROW | CLINUX_SEAL_SHRINK | CLINUX_SEAL_SEAL)
+        try check("F_ADD_SEALS", on: name) { clinux_add_seals(file.raw, seals) }
+    }
+
     public static func resize(_ file: Descriptor, to size: UInt64, name: String) throws(SystemCallError) {
         guard let length = off_t(exactly: size) else { throw SystemCallError("ftruncate", on: name, code: EFBIG) }
         try check("ftruncate", on: name) { ftruncate(file.raw, length) }
@@ -30,6 +36,11 @@ public enum MemoryFile {
         let wanted = Int32(CLINUX_SEAL_GROW | CLINUX_SEAL_SHRINK)
         let seals = clinux_get_seals(file.raw)
         return seals >= 0 && seals & wanted == wanted
+    }
+
+    /// Whether the contents can't change either. False for what is no memory file.
+    public static func isReadOnly(_ file: Descriptor) -> Bool {
+        isSealed(file) && clinux_get_seals(file.raw) & Int32(CLINUX_SEAL_WRITE) != 0
     }
 
     /// Gives back the memory of the first `length` bytes; they read as zeros from then on.

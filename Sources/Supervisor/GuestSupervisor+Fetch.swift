@@ -44,6 +44,8 @@ extension GuestSupervisor {
     func fetchLost(_ ledger: Ledger) {
         var files = [Inventory.state] + ledger.hardware.ram.map { Inventory.ram($0.id) }
         if ledger.hardware.console { files.append(Inventory.consoleLog) }
+        let pinned = ledger.files ?? []
+        files += pinned
         for record in [ledger.current, ledger.other].compactMap({ $0 }) {
             guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime) else { continue }
             var fetched: [String] = []
@@ -57,6 +59,9 @@ extension GuestSupervisor {
                         default: try fetchFile(name, from: handle)
                         }
                     guard let found else { continue }
+                    if pinned.contains(name), !MemoryFile.isReadOnly(found) {
+                        throw Doubt("what process \(handle.pid) has of that name can be written to")
+                    }
                     inventory[name] = found
                     fetched.append(name)
                 } catch {

@@ -22,7 +22,7 @@ extension GuestSupervisor {
 
     /// The first pass writes what has gathered, the second what was written meanwhile: little is left for the pause.
     func syncDisks() async throws {
-        let images = (ledger?.hardware.disks ?? []).filter { !$0.readOnly }.map(\.image)
+        let images = ledger?.hardware.writtenImages ?? []
         if images.isEmpty { return }
         // A thread that waits for a disk can't be ended: one is enough.
         guard syncing.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {

@@ -167,6 +167,7 @@ extension GuestSupervisor {
             Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.consoleInput,
         ]
         expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
+        expected.formUnion(ledger.files ?? [])
         for vm in [current, next, previous].compactMap({ $0 }) {
             expected.insert(Inventory.qmp(vm.generation))
         }

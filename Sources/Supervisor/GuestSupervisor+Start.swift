@@ -61,8 +61,11 @@ extension GuestSupervisor {
                     + "lower Size= in [RAM] or free memory"
             )
         }
+        try await makeVariableStore(hardware)
+        let files = try await pinnedFiles(hardware, facts)
         let file = try LedgerFile()
         inventory[Inventory.ledger] = file.file
+        for (pinned, contents) in files { inventory[Inventory.file(pinned)] = contents }
         for block in hardware.ram {
             let name = Inventory.ram(block.id)
             inventory[name] = try MemoryFile.create(name, size: block.size, growth: .fixed)
@@ -75,6 +78,7 @@ extension GuestSupervisor {
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
         ledger?.restarts = restarts
+        ledger?.files = files.keys.map(Inventory.file).sorted()
         try record { _ in }
         try await storeInventory()
     }
@@ -110,10 +114,13 @@ extension GuestSupervisor {
             ram[block.id] = file.raw
             inherited.append(file)
         }
+        let files = PinnedFile.allCases.compactMap { file in inventory[Inventory.file(file)].map { (file, $0) } }
+        inherited += files.map(\.1)
         let descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
-            consoleLog: log?.raw
+            consoleLog: log?.raw,
+            files: Dictionary(uniqueKeysWithValues: files.map { ($0, $1.raw) })
         )
         let output = try ProcessOutput()
         let process = try GatedProcess(

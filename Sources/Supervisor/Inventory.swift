@@ -1,3 +1,4 @@
+import GuestDefinition
 import Linux
 import Systemd
 
@@ -10,6 +11,7 @@ struct Inventory: Sendable {
     static let consoleInput = "console.in"
 
     static func ram(_ id: String) -> String { "ram.\(id)" }
+    static func file(_ file: PinnedFile) -> String { "rom.\(file.rawValue)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }
 
     private var entries: [String: Descriptor] = [:]

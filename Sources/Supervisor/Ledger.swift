@@ -38,6 +38,8 @@ struct Ledger: Codable, Equatable, Sendable {
     var dump: String?
     /// When the guest was started anew after it had been lost, in seconds of the host's uptime.
     var restarts: [Int]?
+    /// Names of the files that were read for the guest when it was started; nil where none was.
+    var files: [String]?
 }
 
 extension Ledger {

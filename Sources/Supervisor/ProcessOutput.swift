@@ -19,12 +19,18 @@ struct ProcessOutput: Sendable {
         guard MemoryFile.isSealed(file) else { throw SystemCallError("read", on: path, code: EINVAL) }
     }
 
+    /// All lines that are not empty.
+    var lines: [String] { byteLines.map { String(decoding: $0, as: UTF8.self) } }
+
+    private var byteLines: [ArraySlice<UInt8>] {
+        guard let bytes = try? file.read(at: 0, count: ProcessOutput.size) else { return [] }
+        // Bytes: to a String, a carriage return and the line feed behind it are one character, and no line feed.
+        return bytes.prefix { $0 != 0 }.split(separator: UInt8(ascii: "\n"))
+    }
+
     /// The last lines, nil where there is none.
     var lastWords: String? {
-        guard let bytes = try? file.read(at: 0, count: ProcessOutput.size) else { return nil }
-        // Bytes: to a String, a carriage return and the line feed behind it are one character, and no line feed.
-        let lines = bytes.prefix { $0 != 0 }.split(separator: UInt8(ascii: "\n"))
-        let last = lines.suffix(3).map { line in
+        let last = byteLines.suffix(3).map { line in
             ForeignText.printable(String(decoding: line, as: UTF8.self), limit: ProcessOutput.longestLine)
         }
         return last.isEmpty ? nil : last.joined(separator: "; ")

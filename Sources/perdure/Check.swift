@@ -52,7 +52,16 @@ struct Check: AsyncParsableCommand {
         print("Machine:    \(hardware.machine), \(hardware.accelerator.rawValue)")
         print("CPUs:       \(hardware.cpuCount) × \(hardware.cpuModel)")
         print("RAM:        \(ram)")
-        print("Kernel:     \(hardware.kernel.image) \(hardware.kernel.commandLine)")
+        if let firmware = hardware.firmware {
+            let store = firmware.variables.map { ", variables in '\($0.path)'" } ?? ""
+            let kind = "\(firmware.kind.rawValue)\(firmware.secureBoot ? " with secure boot" : "")"
+            print("Firmware:   \(kind)\(firmware.image.map { " '\($0)'" } ?? "")\(store)")
+        }
+        if let kernel = hardware.kernel {
+            print("Kernel:     \(kernel.image) \(kernel.commandLine)")
+        } else {
+            print("Boot order: \(hardware.disks.map(\.id).joined(separator: ", "))")
+        }
         for disk in hardware.disks {
             print(
                 "Disk:       \(disk.id): \(disk.image) (\(disk.format.rawValue)\(disk.readOnly ? ", read-only" : ""))"

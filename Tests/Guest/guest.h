@@ -27,6 +27,7 @@ struct options {
     unsigned reboot_after;    /* in ticks; 0: never */
     bool ignore_power_button;
     bool echo;                /* say each line that the console's input brings */
+    bool efi;                 /* write a UEFI variable all the time */
 };
 
 /* Counted by the working threads, read by the reporting one. */
@@ -56,6 +57,8 @@ void sleep_ns(uint64_t ns);
 /* setup.c */
 void mount_filesystems(void);
 void load_modules(void);
+/* For a module that is not for every machine. */
+void load_module(const char *name);
 /* Returns NULL, or the first word on the kernel command line that is meant for the guest and not understood. */
 const char *parse_command_line(void);
 
@@ -81,6 +84,9 @@ void start_media(void);
 
 /* echo.c */
 void start_echo(void);
+
+/* efi.c */
+void start_efi(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

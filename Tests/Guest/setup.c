@@ -29,23 +29,29 @@ void mount_filesystems(void)
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 }
 
+void load_module(const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "/modules/%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+        report("error cannot load module %s: %m", name);
+    if (fd >= 0)
+        close(fd);
+}
+
 void load_modules(void)
 {
     FILE *list = fopen("/modules/load", "r");
-    char name[128], path[160];
+    char name[128];
 
     if (!list) {
         report("error no list of modules: %m");
         return;
     }
-    while (fscanf(list, "%127s", name) == 1) {
-        snprintf(path, sizeof path, "/modules/%s", name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-            report("error cannot load module %s: %m", name);
-        if (fd >= 0)
-            close(fd);
-    }
+    while (fscanf(list, "%127s", name) == 1)
+        load_module(name);
     fclose(list);
 }
 
@@ -88,6 +94,8 @@ static bool parse_option(const char *name, const char *value)
         return parse_unsigned(value, &flag, 0, 1) && (options.writer = flag, true);
     if (!strcmp(name, "echo"))
         return parse_unsigned(value, &flag, 0, 1) && (options.echo = flag, true);
+    if (!strcmp(name, "efi"))
+        return parse_unsigned(value, &flag, 0, 1) && (options.efi = flag, true);
     if (!strcmp(name, "ignore_power_button"))
         return parse_unsigned(value, &flag, 0, 1) && (options.ignore_power_button = flag, true);
     return false;

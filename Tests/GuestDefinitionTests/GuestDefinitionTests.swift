@@ -23,6 +23,12 @@ struct GuestDefinitionTests {
                             initrd: "/boot/initrd.img",
                             commandLine: "console=ttyS0  root=/dev/vda # not a comment"
                         ),
+                        firmware: Firmware(
+                            kind: .uefi,
+                            secureBoot: true,
+                            image: "/srv/code.fd",
+                            variables: VariableStore(path: "/srv/vars.fd", template: "/srv/template.fd")
+                        ),
                         disks: [
                             Disk(id: "root", image: "/srv/root.qcow2", format: .qcow2, serial: "ROOT-1"),
                             Disk(
@@ -106,6 +112,33 @@ struct GuestDefinitionTests {
         )
     }
 
+    @Test func firmwareHasDefaults() throws {
+        #expect(try load(minimalText + "[Firmware]\nType=bios").hardware.firmware == Firmware(kind: .bios))
+        for (line, infix) in [("SecureBoot=no", ""), ("SecureBoot=yes", ".ms")] {
+            let (code, template) = (
+                "/usr/share/OVMF/OVMF_CODE_4M\(infix).fd", "/usr/share/OVMF/OVMF_VARS_4M\(infix).fd"
+            )
+            let files = MemoryFiles([
+                "/etc/perdure/demo.guest": minimalText + "[Firmware]\nType=uefi\n\(line)\n", code: "", template: "",
+            ])
+            let firmware = try DefinitionLoader(files: files).load("demo").0.hardware.firmware
+            #expect(
+                firmware
+                    == Firmware(
+                        kind: .uefi,
+                        secureBoot: !infix.isEmpty,
+                        image: code,
+                        variables: VariableStore(path: "/var/lib/perdure/demo/uefi-variables.fd", template: template)
+                    )
+            )
+        }
+    }
+
+    @Test func aGuestWithoutAKernelBootsFromItsDisks() throws {
+        let text = "[RAM main]\nSize=1G\n[Disk root]\nImage=/srv/root.qcow2\nFormat=qcow2\n"
+        #expect(try load(text).hardware.kernel == nil)
+    }
+
     @Test func theDefaultCPUModelFollowsTheAccelerator() throws {
         #expect(try load(minimalText + "[Guest]\nAccelerator=tcg").hardware.cpuModel == "qemu64")
         #expect(try load(minimalText + "[Guest]\nAccelerator=kvm").hardware.cpuModel == "host")
@@ -177,7 +210,7 @@ struct GuestDefinitionTests {
     @Test func twoBackslashesDoNotContinueALine() throws {
         let text = minimalText + "CommandLine=a\\\\\n[CPU]\nCount=2"
         let hardware = try load(text).hardware
-        #expect(hardware.kernel.commandLine == #"a\\"#)
+        #expect(hardware.kernel?.commandLine == #"a\\"#)
         #expect(hardware.cpuCount == 2)
     }
 

@@ -111,6 +111,12 @@ struct GuestHardwareTests {
             cpuModel: "host",
             ram: [RAMBlock(id: "main", size: 512 << 20), RAMBlock(id: "more", size: 1 << 30)],
             kernel: DirectKernel(image: "/boot/new"),
+            firmware: Firmware(
+                kind: .uefi,
+                secureBoot: true,
+                image: "/code.fd",
+                variables: VariableStore(path: "/vars.fd", template: "/template.fd")
+            ),
             disks: [Disk(id: "root", image: "/srv/new", format: .raw, readOnly: true, discard: false)],
             console: false
         )
@@ -123,6 +129,10 @@ struct GuestHardwareTests {
                 "[CPU] Model= is host, the running guest has qemu64-v1",
                 "[RAM main] Size= is 512M, the running guest has 256M",
                 "[RAM more] is new, the running guest does not have it",
+                "[Firmware] Type= is uefi, the running guest has bios",
+                "[Firmware] SecureBoot= is yes, the running guest has no",
+                "[Firmware] Image= is /code.fd, the running guest has none",
+                "[Firmware] Variables= is /vars.fd, the running guest has none",
                 "[Kernel] Image= is /boot/new, the running guest has /boot/vmlinuz",
                 "[Kernel] Initrd= is not set, the running guest has /boot/initrd.img",
                 "[Kernel] CommandLine= is not set, the running guest has console=ttyS0 panic=-1 quiet=a,b",

@@ -14,7 +14,10 @@ struct MemoryFiles: DefinitionFiles {
 
     /// With the kernel and the images that test definitions mention.
     init(_ texts: [String: String] = [:]) {
-        for path in ["/boot/vmlinuz", "/boot/initrd.img", "/srv/root.qcow2", "/srv/data.raw", "/opt/qemu"] {
+        for path in [
+            "/boot/vmlinuz", "/boot/initrd.img", "/srv/root.qcow2", "/srv/data.raw", "/opt/qemu", "/srv/code.fd",
+            "/srv/template.fd",
+        ] {
             entries[path] = .file([0])
         }
         entries["/dev/vg/data"] = .blockDevice
@@ -83,6 +86,13 @@ let fullText = """
 
     [RAM more]
     Size = 512M
+
+    [Firmware]
+    Type=uefi
+    SecureBoot=yes
+    Image=/srv/code.fd
+    Variables=/srv/vars.fd
+    VariablesTemplate=/srv/template.fd
 
     [Kernel]
     Image=/boot/vmlinuz

@@ -31,7 +31,7 @@ struct QEMUCommandLineTests {
     static let threeBlocks = modified(oneBlock) {
         $0.cpuCount = 4
         $0.ram = ["main", "more", "last"].map { RAMBlock(id: $0, size: 128 << 20) }
-        $0.kernel.initrd = nil
+        $0.kernel?.initrd = nil
         $0.console = false
     }
     static let twoDisks = modified(oneBlock) {
@@ -50,6 +50,20 @@ struct QEMUCommandLineTests {
             Disk(id: "swap", image: "/srv/swap", format: .raw, bus: .virtioSCSI, cache: .unsafe),
         ]
     }
+    static let diskBoot = modified(manyDisks) { $0.kernel = nil }
+    static let uefi = modified(diskBoot) {
+        $0.firmware = Firmware(
+            kind: .uefi,
+            image: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            variables: VariableStore(path: "/srv/v,1.fd", template: "/t")
+        )
+        $0.disks.removeLast(3)
+    }
+    static let secureBoot = modified(uefi) {
+        $0.firmware?.secureBoot = true
+        $0.ram = threeBlocks.ram
+    }
+    static let pinned = modified(all) { $0.files = [.firmware: 30, .kernel: 31, .initrd: 32] }
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
@@ -89,6 +103,21 @@ struct QEMUCommandLineTests {
             },
             descriptors: VMProcessDescriptors(ram: ["main": 20], qmp: 10)
         ),
+        Example(name: "disk-boot", hardware: diskBoot, descriptors: all),
+        Example(
+            name: "bios-image",
+            hardware: modified(diskBoot) { $0.firmware = Firmware(kind: .bios, image: "/b") },
+            descriptors: all
+        ),
+        Example(name: "pinned", hardware: oneBlock, descriptors: pinned),
+        Example(name: "uefi", hardware: uefi, descriptors: all),
+        Example(
+            name: "uefi-pinned",
+            hardware: uefi,
+            descriptors: modified(all) { $0.files = [.firmware: 30] },
+            incoming: true
+        ),
+        Example(name: "secure-boot", hardware: secureBoot, descriptors: pinned),
         Example(
             name: "qemu-11.1",
             hardware: oneBlock,

@@ -73,7 +73,7 @@ struct SyntaxDiagnosticTests {
             minimalText + "[Network]\nBridge=br0",
             [
                 "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [RAM ID], "
-                    + "[Kernel], [Disk ID], [Console], [Handover], [Stop], [Crash]"
+                    + "[Firmware], [Kernel], [Disk ID], [Console], [Handover], [Stop], [Crash]"
             ]
         ),
         Case(
@@ -110,7 +110,8 @@ struct SyntaxDiagnosticTests {
             minimalText + "[CPU]\nMachine=q35\nImage=/srv/root.qcow2",
             [
                 "demo.guest:6:1: unknown key 'Machine' in [CPU]; it belongs to [Guest]",
-                "demo.guest:7:1: unknown key 'Image' in [CPU]; it belongs to [Kernel] or [Disk ID]",
+                "demo.guest:7:1: unknown key 'Image' in [CPU]; it belongs to [Firmware] or [Kernel] or "
+                    + "[Disk ID]",
             ]
         ),
         Case(
@@ -185,8 +186,8 @@ struct SyntaxDiagnosticTests {
             "# nothing",
             [
                 "demo.guest: there is no [RAM ID] section; add one, such as [RAM main] with Size=1G",
-                "demo.guest: there is no [Kernel] section; add one with Image=, because guests boot from a "
-                    + "kernel file",
+                "demo.guest: there is nothing to boot from; add a [Disk ID] section with an installed system, or "
+                    + "[Kernel] with Image=",
             ]
         ),
         Case(

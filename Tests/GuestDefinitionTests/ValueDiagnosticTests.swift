@@ -177,6 +177,55 @@ struct ValueDiagnosticTests {
             ]
         ),
         Case(
+            "firmware without its package",
+            minimalText + "[Firmware]\nType=uefi\nSecureBoot=yes",
+            [
+                "demo.guest:6:6: '/usr/share/OVMF/OVMF_CODE_4M.ms.fd' does not exist; install the package 'ovmf', "
+                    + "or set Image=",
+                "demo.guest:6:6: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd' does not exist; install the package 'ovmf', "
+                    + "or set VariablesTemplate=",
+            ]
+        ),
+        Case(
+            "firmware of a variable store that is there",
+            minimalText + "[Firmware]\nType=uefi\nImage=/srv/code.fd\nVariables=/srv/data.raw",
+            []
+        ),
+        Case(
+            "firmware that is no file",
+            minimalText + "[Firmware]\nType=uefi\nImage=/srv\nVariables=/boot\nVariablesTemplate=none",
+            [
+                "demo.guest:7:7: '/srv' is a directory",
+                "demo.guest:8:11: '/boot' is not a regular file",
+                "demo.guest:9:19: 'none' is not an absolute path; begin it with '/'",
+            ]
+        ),
+        Case(
+            "firmware type",
+            minimalText + "[Firmware]\nType=efi",
+            [
+                "demo.guest:6:6: 'efi' is not supported; use 'bios' or 'uefi'"
+            ]
+        ),
+        Case(
+            "variables of a BIOS",
+            minimalText + "[Firmware]\nSecureBoot=yes\nVariables=/srv/vars.fd\nVariablesTemplate=/srv/template.fd",
+            [
+                "demo.guest:6:12: SecureBoot= needs Type=uefi",
+                "demo.guest:7:11: Variables= needs Type=uefi",
+                "demo.guest:8:19: VariablesTemplate= needs Type=uefi",
+            ]
+        ),
+        Case(
+            "variables on a disk",
+            minimalText
+                + "[Firmware]\nType=uefi\nImage=/srv/code.fd\nVariables=/srv/link.raw\n[Disk data]\nImage=/srv/data.raw\n"
+                + "Format=raw",
+            [
+                "demo.guest:8:11: '/srv/link.raw' is also the image of [Disk data]; give each its own"
+            ]
+        ),
+        Case(
             "path too long",
             minimalText + "[Guest]\nQEMU=/" + String(repeating: "q", count: 4095),
             [

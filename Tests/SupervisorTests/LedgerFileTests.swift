@@ -57,6 +57,7 @@ struct LedgerFileTests {
         for generation in 1...5 {
             var ledger = Self.ledger(generation, phase: phase)
             ledger.other = generation == 2 ? ledger.current : nil
+            ledger.files = generation == 5 ? ["rom.firmware", "rom.of-a-newer-version"] : nil
             (ledger.isRestart, ledger.lastPause) = (generation == 3, generation == 4 ? 8_300 : nil)
             try ledgerFile.write(ledger)
             #expect(try Self.reread(ledgerFile.file.reopened(O_RDONLY)) == ledger)

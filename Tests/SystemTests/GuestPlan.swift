@@ -15,6 +15,10 @@ struct GuestPlan: Sendable {
     var disk: [String] = []
     /// What the guest calls that disk.
     var device = "/dev/vda"
+    /// Kernel and initial RAM disk; nil for a guest that boots from the first disk of `sections`.
+    var kernel: (image: String, initrd: String)? = ("\(files)/vmlinuz", "\(files)/initramfs.cpio.gz")
+    /// Lines of [Firmware].
+    var firmware: [String] = []
     /// More sections.
     var sections: [String] = []
     /// Options of the test guest, such as `poweroff_after=40`.
@@ -32,14 +36,22 @@ struct GuestPlan: Sendable {
 
     /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one.
     var inventory: [String] {
-        ["ledger", "vmstate", "console.in", "console.log", "ram.main"]
+        ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
+            + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])
+    }
+
+    /// What the test guest is told by its kernel's command line.
+    var commandLine: String {
+        let words =
+            ["console=ttyS0", "quiet", "panic=-1", "perdure.ram=\(testedMiB)"]
+            + (diskFormat == nil ? [] : ["perdure.disk=\(device)"]) + options.map { "perdure.\($0)" }
+        return words.joined(separator: " ")
     }
 
     var definition: String {
         let root = diskFormat.map { ["[Disk root]", "Image=\(image)", "Format=\($0)"] + disk } ?? []
-        let words =
-            ["console=ttyS0", "quiet", "panic=-1", "perdure.ram=\(testedMiB)"]
-            + (diskFormat == nil ? [] : ["perdure.disk=\(device)"]) + options.map { "perdure.\($0)" }
+        let kernel =
+            kernel.map { ["[Kernel]", "Image=\($0.image)", "Initrd=\($0.initrd)", "CommandLine=\(commandLine)"] } ?? []
         return """
             [Guest]
             Accelerator=tcg
@@ -47,11 +59,9 @@ struct GuestPlan: Sendable {
             \(qemu.map { "QEMU=\($0)" } ?? "")
             [RAM main]
             Size=\(ramMiB)M
-            [Kernel]
-            Image=\(Self.files)/vmlinuz
-            Initrd=\(Self.files)/initramfs.cpio.gz
-            CommandLine=\(words.joined(separator: " "))
-            \((root + sections).joined(separator: "\n"))
+            [Firmware]
+            \(firmware.joined(separator: "\n"))
+            \((kernel + (self.kernel == nil ? sections + root : root + sections)).joined(separator: "\n"))
             [Console]
             Retain=64M
             [Handover]

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 // memfd.c
-enum { CLINUX_SEAL_SEAL = 1, CLINUX_SEAL_SHRINK = 2, CLINUX_SEAL_GROW = 4 };
+enum { CLINUX_SEAL_SEAL = 1, CLINUX_SEAL_SHRINK = 2, CLINUX_SEAL_GROW = 4, CLINUX_SEAL_WRITE = 8 };
 // Close-on-exec, sealable and executable-capable.
 int clinux_memfd_create(const char *name);
 int clinux_add_seals(int fd, int seals);

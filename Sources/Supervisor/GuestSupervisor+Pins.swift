@@ -1,0 +1,65 @@
+import Glibc
+import GuestDefinition
+import Lifecycle
+import Linux
+
+/// What a guest starts with is read once, before its first VM process, and kept beside its RAM: neither a package that
+/// replaces a file nor the next QEMU's own files change what the guest boots from, or how large its ROMs are.
+extension GuestSupervisor {
+    /// Bytes. QEMU has room for no more firmware; kernels and initial RAM disks have to fit into the guest's RAM.
+    private static let largestFirmware: UInt64 = 16 << 20
+    private static let largestFile: UInt64 = 1 << 30
+
+    func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> [PinnedFile: Descriptor] {
+        var paths = hardware.pinnedPaths
+        if paths[.firmware] == nil {
+            paths[.firmware] = try await QEMUProbe.dataFile(
+                "bios-256k.bin",
+                of: facts.path,
+                loop: loop,
+                deadline: timeouts.prepare
+            )
+        }
+        let wanted = paths
+        return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
+            var files: [PinnedFile: Descriptor] = [:]
+            for (file, path) in wanted {
+                let limit = file == .firmware ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
+                files[file] = try GuestSupervisor.copy(path, as: Inventory.file(file), limit: limit)
+            }
+            return files
+        }
+    }
+
+    nonisolated private static func copy(_ path: String, as name: String, limit: UInt64) throws -> Descriptor {
+        let source = try Descriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+        let size = try source.size()
+        guard size <= limit, size <= (try MemoryInformation.available()) else {
+            throw Lifecycle.Failure(
+                "'\(path)' has \(size >> 20) MiB, and at most \(limit >> 20) MiB that fit into the host's memory can be used"
+            )
+        }
+        let copy = try MemoryFile.create(name, growth: .allowed)
+        try source.copyContents(to: copy, limit: limit)
+        try MemoryFile.sealContents(copy, name: name)
+        return copy
+    }
+
+    /// Makes the file that the firmware writes to where there is none yet.
+    func makeVariableStore(_ hardware: GuestHardware) async throws {
+        guard let store = hardware.firmware?.variables else { return }
+        try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
+            guard access(store.path, F_OK) < 0 else { return }
+            let directory = store.path.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+            try Directory.make(directory)
+            let unfinished = "\(store.path).unfinished"
+            if unlink(unfinished) < 0, errno != ENOENT { throw SystemCallError("unlink", on: unfinished) }
+            let file = try Descriptor.create(unfinished, mode: 0o600)
+            let template = try Descriptor.open(store.template, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+            try template.copyContents(to: file, limit: GuestSupervisor.largestFirmware)
+            try file.sync()
+            if rename(unfinished, store.path) < 0 { throw SystemCallError("rename", on: store.path) }
+            try Descriptor.open(directory.isEmpty ? "/" : directory, O_RDONLY).sync()
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Foundation
+import SystemTestSupport
+import Testing
+
+extension SystemTests {
+    /// Guests that boot from their disks, and what they boot with being replaced on the host.
+    @Suite struct BootTests {
+        private static let handovers = 20
+        private static let bios = "/usr/share/seabios/bios-256k.bin"
+
+        @Test func biosBootsFromADisk() async throws {
+            try await withBootedSystem { system in
+                var plan = GuestPlan()
+                (plan.kernel, plan.sections, plan.device) = (nil, BootDisk.section, "/dev/vdb")
+                try await BootDisk.make(for: plan, on: system)
+                let guest = try await RunningGuest(plan, on: system)
+                try await handOver(guest)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                #expect(try guest.diskLog().problems == [])
+            }
+        }
+
+        /// Secure boot means system management mode, in which UEFI writes its variables.
+        @Test(
+            .enabled(if: BootDisk.missingLoader == nil, Comment(rawValue: BootDisk.missingLoader ?? "")),
+            arguments: [true, false]
+        )
+        func uefiKeepsItsVariables(secureBoot: Bool) async throws {
+            try await withBootedSystem { system in
+                var plan = GuestPlan(ramMiB: 512, diskFormat: nil, options: ["efi=1"])
+                (plan.kernel, plan.sections) = (nil, BootDisk.section)
+                plan.firmware = ["Type=uefi", "SecureBoot=\(secureBoot ? "yes" : "no")"]
+                try await BootDisk.make(for: plan, on: system)
+                let guest = try await RunningGuest(plan, on: system)
+                try await guest.console.wait(for: "efi secure_boot=\(secureBoot ? 1 : 0) before=-1 ")
+                try await handOver(guest)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                try await guest.console.wait(for: "perdure-guest powering off")
+                let last = try #require(try counters(guest).last)
+
+                // Nothing that the firmware was told to keep is missing.
+                try await guest.startAgain()
+                try await guest.console.wait(for: "efi secure_boot=\(secureBoot ? 1 : 0) before=")
+                let text = String(decoding: guest.console.bytes, as: UTF8.self)
+                let before = try #require(text.firstMatch(of: /before=([0-9]+)/).flatMap { Int($0.1) })
+                #expect(before == last || before == last + 1)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+            }
+        }
+
+        /// A guest that boots again and again, from what was there when it was started.
+        @Test func whatTheGuestBootedWithIsReplaced() async throws {
+            try await withBootedSystem { system in
+                var plan = GuestPlan(testedMiB: 8, options: ["tick_ms=100", "reboot_after=20"])
+                plan.kernel = ("/var/lib/guests/vmlinuz", "/var/lib/guests/initrd")
+                try await installKernel(on: system)
+                let guest = try await RunningGuest(plan, on: system)
+                let small = try await system.run(["stat", "-c", "%s", Self.bios]).stdout
+                try await system.run(
+                    ["sh", "-c", "head -c 256K /dev/zero | cat - $0 >$0.new && mv $0.new $0", Self.bios]
+                )
+                try await system.run(
+                    ["sh", "-c", "cd /var/lib/guests && echo none >new && cp new initrd && mv new vmlinuz"]
+                )
+                try await guest.perdure("upgrade")
+                try await expectReboot(guest)
+                try await guest.killSupervisor()
+                try await guest.systemctl("restart")
+                try await expectReboot(guest)
+                #expect(try await guest.status().generation == 3)
+                #expect(try await guest.journal(.handoverUndone).isEmpty)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+
+                // And from the larger one to the smaller.
+                try await installKernel(on: system)
+                try await guest.startAgain()
+                try await system.run(["sh", "-c", "tail -c 256K $0 >$0.new && mv $0.new $0", Self.bios])
+                #expect(try await system.run(["stat", "-c", "%s", Self.bios]).stdout == small)
+                let generation = try await guest.status().generation
+                try await guest.perdure("upgrade")
+                try await expectReboot(guest)
+                #expect(try await guest.status().generation == generation + 1)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+            }
+        }
+
+        private func installKernel(on system: BootedSystem) async throws {
+            let script =
+                "mkdir -p /var/lib/guests && cd /var/lib/guests && cp $0/vmlinuz . && cp $0/initramfs.cpio.gz initrd"
+            try await system.run(["sh", "-c", script, GuestPlan.files])
+        }
+
+        private func expectReboot(_ guest: RunningGuest) async throws {
+            try guest.console.update()
+            let boots = GuestConsole(Array(guest.console.bytes)).boots.count
+            try await guest.console.wait(for: "perdure-guest ready ", count: boots + 1, deadline: .seconds(180))
+            #expect(GuestConsole(Array(guest.console.bytes)).problems.map(\.description) == [])
+        }
+
+        private func handOver(_ guest: RunningGuest) async throws {
+            for number in 1...Self.handovers {
+                try await guest.perdure("upgrade")
+                if number == Self.handovers / 2 { try await guest.killSupervisor() }
+            }
+            let status = try await guest.expectGuestIntact()
+            #expect(status.generation == Self.handovers + 1)
+            #expect(try await guest.journal(.handoverDone).count == Self.handovers)
+        }
+
+        /// What the guest says that it has written and read back.
+        private func counters(_ guest: RunningGuest) throws -> [Int] {
+            let boot = try guest.console.verified()
+            return boot.messages.compactMap { message in
+                message.hasPrefix("efi counter=") ? Int(message.dropFirst("efi counter=".count)) : nil
+            }
+        }
+    }
+}
