@@ -62,6 +62,8 @@ extension SystemTests {
                 try await system.run(
                     ["sh", "-c", "head -c 256K /dev/zero | cat - $0 >$0.new && mv $0.new $0", Self.bios]
                 )
+                let roms = "/usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin"
+                try await system.run(["sh", "-c", "for rom in \(roms); do head -c 4K /dev/zero >>$rom; done"])
                 try await system.run(
                     ["sh", "-c", "cd /var/lib/guests && echo none >new && cp new initrd && mv new vmlinuz"]
                 )
