@@ -50,7 +50,7 @@ let package = Package(
         .executableTarget(
             name: "perdure",
             dependencies: [
-                "GuestDefinition", "Linux", "Supervisor", "Systemd", "Terminal", "Varlink",
+                "GuestDefinition", "Linux", "Reports", "Supervisor", "Systemd", "Terminal", "Varlink",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -100,6 +100,7 @@ let package = Package(
         + library("Lifecycle")
         + library("Terminal")
         + library("Varlink", ["Linux"])
-        + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd", "Varlink"]),
+        + library("Supervisor", ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Systemd", "Varlink"])
+        + library("Reports", ["GuestDefinition", "Lifecycle", "Linux", "Supervisor", "Systemd", "Varlink"]),
     swiftLanguageModes: [.v6]
 )

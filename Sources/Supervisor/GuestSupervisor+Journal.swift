@@ -11,6 +11,8 @@ enum Notice {
     case storeComplete
     case fetched([String], from: String)
     case notFetched(String)
+    case vmProcessSaid(String, generation: Int)
+    case outputFull(String)
     case vmProcessSilent(String)
     case consoleInputFailed(String, String)
     case dumped(MemoryDump.Result)
@@ -50,6 +52,10 @@ extension GuestSupervisor {
             )
         case .notFetched(let reason):
             log("What systemd has lost of guest '\(name)' can't be fetched back: \(reason)", .error)
+        case .vmProcessSaid(let line, let generation):
+            log(line, .warning, .vmProcessSaid, ["PERDURE_GENERATION": "\(generation)"])
+        case .outputFull(let title):
+            log("\(title) of guest '\(name)' has said so much that what it says from now on is dropped", .warning)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
         case .consoleInputFailed(let title, let reason):
@@ -227,7 +233,7 @@ extension GuestSupervisor {
     ) {
         var fields = fields
         fields["PERDURE_GUEST"] = name
-        fields["PERDURE_GENERATION"] = "\(current?.generation ?? generation)"
+        fields["PERDURE_GENERATION"] = fields["PERDURE_GENERATION"] ?? "\(current?.generation ?? generation)"
         JournalEntry(message, priority: priority, messageID: id?.rawValue, fields: fields).send()
     }
 }

@@ -97,12 +97,14 @@ extension GuestSupervisor {
         vm.exitWatch = loop.whenReadable(vm.handle.descriptor) { [weak self] in
             self?.assumeIsolated { $0.ended(pid) }
         }
+        watchOutput(of: vm)
     }
 
     private func ended(_ pid: Int32) {
         guard let vm = processes.removeValue(forKey: pid) else { return }
         vm.exitWatch = nil
         vm.end = vm.handle.reap()
+        finishOutput(of: vm)
         for waiting in vm.whenEnded { waiting.resume() }
         vm.whenEnded = []
         wakePowerOffWaiter()

@@ -75,6 +75,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var monitor: Int32?
     /// Nil where it has no console, or was started by a supervisor that knew of no input.
     var console: ConsoleDescriptors?
+    /// How many bytes of what the process said are in the journal.
+    var journaledOutput: Int?
 }
 
 /// The numbers under which a VM process has what belongs to its serial console.

@@ -1,5 +1,5 @@
 /// The MESSAGE_ID of each state change. Its catalog text is in units/perdure.catalog.
-enum MessageID: String, CaseIterable {
+package enum MessageID: String, CaseIterable, Sendable {
     case guestStarting = "d7658fd339c1467e9083d579bec4a6fc"
     case guestStarted = "477b617b31444e5da95633e212fad326"
     case startFailed = "d722a8d4ad9344a2ac13b307c9746f34"
@@ -18,6 +18,7 @@ enum MessageID: String, CaseIterable {
     case unclear = "c61bcbc1018a4d279b84a536882cc4f3"
     case stepWentOn = "3e723ad0336e4b47ad8aed98f00f612e"
     case vmProcessEnded = "2ece4632cf3b4e9396fb6a2f92124679"
+    case vmProcessSaid = "3c9dbde17df049c58893ec8749762e56"
     case vmProcessSilent = "2a117b58e9de447eb404282aa0a17c3b"
     case storeIncomplete = "bfedc6cea7ff41adb981ba63f5bdc9af"
     case storeComplete = "3ab4dd5d2f2049db9acf2d9adab405d1"
@@ -32,4 +33,12 @@ enum MessageID: String, CaseIterable {
     case preflightWarning = "9a97e549b40f40b080adfef7058cc904"
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
+
+    /// What has happened, in a word that programs can go by: `handover-done`.
+    package var event: String {
+        "\(self)".reduce(into: "") { text, character in
+            if character.isUppercase { text += "-" }
+            text += character.lowercased()
+        }
+    }
 }

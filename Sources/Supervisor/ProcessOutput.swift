@@ -28,6 +28,37 @@ struct ProcessOutput: Sendable {
         return bytes.prefix { $0 != 0 }.split(separator: UInt8(ascii: "\n"))
     }
 
+    struct Lines: Equatable {
+        var lines: [String] = []
+        /// Offset behind the last of them.
+        var end: Int
+        var hasMore = false
+    }
+
+    /// At most `limit` whole lines from `offset` on, as they may be logged.
+    /// - Parameter isFinal: nothing will follow: what has no end of a line is one, too.
+    func lines(from offset: Int, limit: Int, isFinal: Bool = false) -> Lines {
+        let begin = min(max(0, offset), ProcessOutput.size)
+        var found = Lines(end: begin)
+        guard let bytes = try? file.read(at: UInt64(begin), count: ProcessOutput.size - begin) else { return found }
+        var rest = bytes.prefix { $0 != 0 }
+        while !rest.isEmpty {
+            let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+            let isWhole = line.endIndex < rest.endIndex
+            // Nothing is written behind a full file's last byte.
+            guard isWhole || isFinal || begin + rest.endIndex == ProcessOutput.size else { break }
+            if found.lines.count == limit {
+                found.hasMore = true
+                break
+            }
+            let text = String(decoding: line, as: UTF8.self)
+            if !line.isEmpty { found.lines.append(ForeignText.printable(text, limit: ProcessOutput.longestLine)) }
+            rest = rest[min(line.endIndex + 1, rest.endIndex)...]
+            found.end = begin + rest.startIndex
+        }
+        return found
+    }
+
     /// The last lines, nil where there is none.
     var lastWords: String? {
         let last = byteLines.suffix(3).map { line in

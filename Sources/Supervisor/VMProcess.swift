@@ -5,12 +5,14 @@ import QMP
 
 /// One QEMU process as its supervisor sees it. Belongs to the actor that made it.
 final class VMProcess {
-    let record: VMProcessRecord
+    var record: VMProcessRecord
     let handle: ProcessHandle
     let qmp: QMPClient
     let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
+    var outputWatch: ReadWatch?
+    var outputTimer: Timer?
     /// What it was started with, where that may differ from what the ledger says.
     var hardware: GuestHardware?
     /// What CPUID says to the guest, once asked: it does not change.

@@ -50,14 +50,14 @@ struct Perdure: AsyncParsableCommand {
         discussion: "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
-            Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Console.self, Supervise.self,
-            StopPost.self,
+            Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Console.self, History.self,
+            Watch.self, Supervise.self, StopPost.self,
         ]
     )
 }
 
 struct GuestArgument: ParsableArguments {
-    @Argument(help: "The guest's name, as in NAME.guest.")
+    @Argument(help: "The guest's name, as in NAME.guest.", completion: .guestNames)
     var name: String
 }
 

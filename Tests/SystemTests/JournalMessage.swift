@@ -20,6 +20,7 @@ enum JournalMessage: String {
     case unclear = "c61bcbc1018a4d279b84a536882cc4f3"
     case stepWentOn = "3e723ad0336e4b47ad8aed98f00f612e"
     case vmProcessEnded = "2ece4632cf3b4e9396fb6a2f92124679"
+    case vmProcessSaid = "3c9dbde17df049c58893ec8749762e56"
     case vmProcessSilent = "2a117b58e9de447eb404282aa0a17c3b"
     case storeIncomplete = "bfedc6cea7ff41adb981ba63f5bdc9af"
     case storeComplete = "3ab4dd5d2f2049db9acf2d9adab405d1"
