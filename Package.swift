@@ -79,6 +79,14 @@ let package = Package(
             dependencies: ["Lifecycle", "Linux", "SystemTestSupport"],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "ManualTests",
+            dependencies: [
+                "GuestDefinition", "Lifecycle", "Supervisor", "perdure",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "FuzzTargets",
             dependencies: ["GuestDefinition", "Lifecycle", "Linux", "QMP", "Supervisor", "Varlink"],
