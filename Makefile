@@ -19,7 +19,7 @@ SWIFT_FLAGS += -Xcc -ffile-prefix-map=$(CURDIR)=/usr/src/perdure -Xcc -fstack-pr
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= definition qmp varlink ledger process
 
-.PHONY: all build install deb check-format staged trees stage demo test test-sanitize soak fuzz bench clean
+.PHONY: all build install deb check-format staged trees promtool stage demo test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -29,7 +29,9 @@ build:
 
 install:
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/perdure
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice \
+		units/perdure-metrics.socket units/perdure-metrics@.service units/perdure-metrics.service units/perdure-metrics.timer
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/perdure/monitoring packaging/monitoring/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
 	install -D -m 0644 units/perdure.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/perdure.conf
 	install -D -m 0644 units/perdure.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/perdure.conf
@@ -65,8 +67,12 @@ trees:
 	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
 	Tests/System/fetch-boot-loader $(CACHE)/boot-loader || [ $$? -eq 75 ]
 
-# Everything that the system tests need.
-stage: staged trees deb
+# Without it (75), the tests that need it are skipped.
+promtool:
+	packaging/fetch-promtool $(CACHE) || [ $$? -eq 75 ]
+
+# Everything that the tests need.
+stage: staged trees deb promtool
 
 demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)
@@ -76,7 +82,7 @@ check-format:
 
 # Unit tests one at a time: several have deadlines, and some keep every processor busy.
 test: check-format stage
-	swift test --disable-xctest --no-parallel --skip SystemTests
+	PERDURE_TEST_CACHE=$(CACHE) swift test --disable-xctest --no-parallel --skip SystemTests
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) Tests/System/run-tests
 
 # For hours: every fault at every point of every operation, and then as many handovers with faults at random.

@@ -53,6 +53,13 @@ public final class Descriptor: Sendable {
         return UInt64(status.st_size)
     }
 
+    /// Bytes that the file takes, holes left out.
+    public func allocated() throws(SystemCallError) -> UInt64 {
+        var status = stat()
+        try check("fstat", on: "fd \(raw)") { fstat(raw, &status) }
+        return UInt64(status.st_blocks) * 512
+    }
+
     /// Reads at most `count` bytes at `offset`; fewer at the end of the file.
     public func read(at offset: UInt64, count: Int) throws(SystemCallError) -> [UInt8] {
         var failure: SystemCallError?

@@ -170,15 +170,42 @@ public struct QueryBlockStatistics: QMPCommand {
             public let readOperations: UInt64
             public let writeOperations: UInt64
             public let flushOperations: UInt64
+            public let readBytes: UInt64?
+            public let writtenBytes: UInt64?
+            /// Nanoseconds.
+            public let readTime: UInt64?
+            public let writeTime: UInt64?
+            public let flushTime: UInt64?
+            public let failedReads: UInt64?
+            public let failedWrites: UInt64?
+            public let failedFlushes: UInt64?
 
             enum CodingKeys: String, CodingKey {
                 case readOperations = "rd_operations"
                 case writeOperations = "wr_operations"
                 case flushOperations = "flush_operations"
+                case readBytes = "rd_bytes"
+                case writtenBytes = "wr_bytes"
+                case readTime = "rd_total_time_ns"
+                case writeTime = "wr_total_time_ns"
+                case flushTime = "flush_total_time_ns"
+                case failedReads = "failed_rd_operations"
+                case failedWrites = "failed_wr_operations"
+                case failedFlushes = "failed_flush_operations"
+            }
+
+            public var failures: UInt64 {
+                [failedReads, failedWrites, failedFlushes].reduce(0) { $0 &+ ($1 ?? 0) }
             }
         }
 
         public let stats: Counters
+        public let nodeName: Words?
+
+        enum CodingKeys: String, CodingKey {
+            case stats
+            case nodeName = "node-name"
+        }
     }
 
     public typealias Reply = [Device]

@@ -62,6 +62,10 @@ final class ControlConnection {
                 await supervisor.lookForReplacedFiles()
                 return try VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status))
             }
+        case .getMetrics:
+            reply(supervisor) { supervisor in
+                try VarlinkMessage.reply(GuestInterface.MetricsReply(await supervisor.metrics()))
+            }
         case .getConsole:
             guard let log = supervisor.inventory[Inventory.consoleLog], let readOnly = try? log.reopened(O_RDONLY)
             else {

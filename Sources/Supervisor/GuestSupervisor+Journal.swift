@@ -90,6 +90,7 @@ extension GuestSupervisor {
                 ["PERDURE_OPERATION": operation.rawValue, "PERDURE_STEP": step.rawValue, "PERDURE_REASON": reason]
             )
         case .declined(_, let reason):
+            count(.declined)
             handoverProblem = reason
             log(
                 "Guest '\(name)' runs on in \(currentTitle) and was not handed over: \(reason). It is tried again "
@@ -135,6 +136,7 @@ extension GuestSupervisor {
         switch operation {
         case .start, .startAnew: log("Guest '\(name)' runs in \(currentTitle)", .notice, .guestStarted)
         case .handover:
+            count(.done, pause: ledger?.lastPause)
             log("Guest '\(name)' runs in \(currentTitle)\(pauseText)", .notice, .handoverDone, handoverFields)
         case .rehearse:
             log(
@@ -145,6 +147,8 @@ extension GuestSupervisor {
             )
         case .load: log("Guest '\(name)' is loaded and runs in \(currentTitle)", .notice, .loaded, phaseFields)
         case .finishHandover:
+            // How long the guest was paused, only the supervisor knows that was killed meanwhile.
+            count(.done)
             log("Guest '\(name)' runs in \(currentTitle); the handover was finished", .notice, .handoverDone)
         case .resume, .rollBack: log("Guest '\(name)' runs on in \(currentTitle)", .notice, .rolledBack)
         case .save: log("Guest '\(name)' is paused, and its device state is saved", .notice, .saved, phaseFields)
@@ -164,6 +168,7 @@ extension GuestSupervisor {
         case .start, .startAnew:
             log("Guest '\(name)' can't be started: \(reason)", .error, .startFailed, fields)
         case .handover:
+            count(HandoverCounters.Result.failure(at: step))
             // A state is one line to systemd.
             handoverProblem = reason.split(separator: "\n").first.map(String.init)
             log(

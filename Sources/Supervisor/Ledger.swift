@@ -40,6 +40,8 @@ struct Ledger: Codable, Equatable, Sendable {
     var restarts: [Int]?
     /// Names of the files that were read for the guest when it was started; nil where none was.
     var files: [String]?
+    /// Nil where no handover was tried yet.
+    var handovers: HandoverCounters?
 }
 
 extension Ledger {

@@ -2,9 +2,9 @@ import Glibc
 import Linux
 
 /// Memory of the host, of processes and of control groups. All sizes in bytes.
-enum MemoryInformation {
+package enum MemoryInformation {
     /// What can be had without swapping.
-    static func available() throws -> UInt64 { try field("MemAvailable:", of: "/proc/meminfo") }
+    package static func available() throws -> UInt64 { try field("MemAvailable:", of: "/proc/meminfo") }
 
     /// What a process has for itself alone, shared memory and program text not counted.
     static func anonymous(of pid: Int32) throws -> UInt64 { try field("RssAnon:", of: "/proc/\(pid)/status") }

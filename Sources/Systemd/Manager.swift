@@ -3,7 +3,7 @@ import Linux
 
 /// Calls to the service manager. All block: run them outside of event loops.
 public enum Manager {
-    private static let managerInterface = "org.freedesktop.systemd1.Manager"
+    static let managerInterface = "org.freedesktop.systemd1.Manager"
     private static let unitInterface = "org.freedesktop.systemd1.Unit"
 
     /// A job queued or running for a unit.

@@ -10,6 +10,7 @@ public enum GuestInterface {
         case rehearse = "Rehearse"
         case checkHandover = "CheckHandover"
         case getStatus = "GetStatus"
+        case getMetrics = "GetMetrics"
         case getConsole = "GetConsole"
 
         public var qualified: String { "\(name).\(rawValue)" }
@@ -166,6 +167,56 @@ public enum GuestInterface {
           remedy: string
         )
 
+        # Counters begin anew when the guest is started; those of disks with each VM process.
+        type Metrics (
+          # running, saved, unclear, off, recovering or operating
+          state: string,
+          generation: int,
+          qemuVersion: ?string,
+          outdated: bool,
+          # Whether systemd keeps all of the guest's descriptors
+          storeComplete: bool,
+          ramBytes: int,
+          # What of the RAM the guest has used and not given back
+          ramUsedBytes: int,
+          # What the VM process takes besides the RAM
+          processBytes: ?int,
+          consoleBytes: int,
+          lastPauseUsec: ?int,
+          handovers: []HandoverCount,
+          # In ascending order
+          pauses: []PauseClass,
+          pauseSumUsec: int,
+          # None while the guest is not running
+          disks: []DiskMetrics
+        )
+
+        type HandoverCount (
+          # done, undone, refused or declined
+          result: string,
+          count: int
+        )
+
+        type PauseClass (
+          # The longest pause that belongs to the class; the last class has no bound
+          boundUsec: ?int,
+          # Pauses of this class alone
+          count: int
+        )
+
+        type DiskMetrics (
+          disk: string,
+          readBytes: int,
+          writtenBytes: int,
+          reads: int,
+          writes: int,
+          flushes: int,
+          readNsec: int,
+          writeNsec: int,
+          flushNsec: int,
+          failures: int
+        )
+
         # Pauses the guest and saves its device state.
         method Save() -> (status: Status)
 
@@ -185,6 +236,8 @@ public enum GuestInterface {
         method CheckHandover(qemu: ?string) -> (qemu: ?string, qemuVersion: ?string, findings: []Finding)
 
         method GetStatus() -> (status: Status)
+
+        method GetMetrics() -> (metrics: Metrics)
 
         # Passes a read-only descriptor of the memory file that the serial console's output is in and, where the VM
         # process takes input, a write-only one of the pipe that it comes from.

@@ -22,6 +22,8 @@ extension SystemTests {
                 try await expectQEMUsWords(in: guest)
                 try await expectWatched(guest)
                 try await expectCompletion(of: guest)
+                try await expectDiagnosis(of: guest)
+                try await expectMetrics(of: guest)
             }
         }
 
@@ -85,6 +87,88 @@ extension SystemTests {
             try await guest.system.run(["journalctl", "--update-catalog"])
             let explained = try await guest.system.run(["journalctl", "-x", "--no-pager", "-u", guest.unit]).stdout
             #expect(explained.contains("Guest web was handed over"))
+        }
+
+        private struct Diagnosis: Decodable {
+            struct Finding: Decodable {
+                let severity: String
+                let identifier: String
+                let remedy: String
+            }
+
+            let findings: [Finding]
+        }
+
+        private func expectDiagnosis(of guest: RunningGuest) async throws {
+            func diagnose(status: Int32) async throws -> [String] {
+                let output = try await guest.system.run(["perdure", "doctor", "--json"], check: false)
+                #expect(output.status == status, "\(output)")
+                let findings = try JSONDecoder().decode(Diagnosis.self, from: Data(output.stdout.utf8)).findings
+                #expect(findings.allSatisfy { !$0.remedy.isEmpty })
+                #expect(findings.contains { $0.severity == "problem" } == (status != 0))
+                return findings.map(\.identifier)
+            }
+            let here = try await diagnose(status: 0)
+            #expect(here.contains("unit-not-enabled"))
+            #expect(!here.contains { $0.hasPrefix("store-") || $0.hasPrefix("qemu-") || $0.hasPrefix("definition-") })
+            try await guest.dropIn("[Service]\nFileDescriptorStoreMax=63\n")
+            #expect(try await diagnose(status: 1).contains("store-lowered"))
+            try await guest.removeDropIn()
+            let text = try await guest.system.run(["perdure", "doctor"]).stdout
+            #expect(text.contains("QEMU:       7.2") && text.contains("[unit-not-enabled]"))
+        }
+
+        private func expectMetrics(of guest: RunningGuest) async throws {
+            let system = guest.system
+            func value(_ series: String, in page: String) throws -> Double {
+                let line = try #require(page.split(separator: "\n").first { $0.hasPrefix("\(series) ") }, "\(series)")
+                return try #require(Double(line.dropFirst(series.count + 1)))
+            }
+            let page = try await system.run(["perdure", "metrics"]).stdout
+            // The supervisor that did the handover is gone.
+            #expect(try value(#"perdure_guest_handovers_total{guest="web",result="done"}"#, in: page) == 1)
+            #expect(try value(#"perdure_guest_handovers_total{guest="web",result="refused"}"#, in: page) == 1)
+            #expect(try value(#"perdure_guest_handover_pause_seconds_count{guest="web"}"#, in: page) == 1)
+            let pause = try #require(try await guest.status().lastPauseUsec)
+            #expect(
+                try value(#"perdure_guest_handover_pause_seconds_sum{guest="web"}"#, in: page) == Double(pause) / 1e6
+            )
+            #expect(try value(#"perdure_guest_generation{guest="web"}"#, in: page) == 2)
+            #expect(try value(#"perdure_guest_state{guest="web",state="running"}"#, in: page) == 1)
+            #expect(try value(#"perdure_guest_memory_bytes{guest="web"}"#, in: page) == Double(guest.plan.ramMiB << 20))
+            #expect(
+                try value(#"perdure_guest_memory_used_bytes{guest="web"}"#, in: page)
+                    >= Double(guest.plan.testedMiB << 20)
+            )
+            #expect(try value(#"perdure_guest_process_memory_bytes{guest="web"}"#, in: page) > 1e6)
+            #expect(try value(#"perdure_guest_console_output_bytes_total{guest="web"}"#, in: page) > 0)
+            let written = #"perdure_guest_disk_written_bytes_total{guest="web",disk="root"}"#
+            #expect(try value(written, in: page) > 0)
+            #expect(try value(#"perdure_guest_disk_flushes_total{guest="web",disk="root"}"#, in: page) > 0)
+
+            // Over HTTP, by a program that is started for it and may do nothing but ask.
+            try await system.run(["systemctl", "start", "perdure-metrics.socket"])
+            let get =
+                "exec 3<>/dev/tcp/127.0.0.1/9971; printf 'GET /metrics HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' >&3; cat <&3"
+            let answer = try await system.run(["bash", "-c", get]).stdout
+            #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"))
+            #expect(try value(written, in: answer) >= value(written, in: page))
+            let other = try await system.run(["bash", "-c", get.replacing("/metrics ", with: "/ ")]).stdout
+            #expect(other.hasPrefix("HTTP/1.1 404 Not Found\r\n"))
+
+            // For the node exporter.
+            try await system.run(["mkdir", "-p", "/var/lib/prometheus/node-exporter"])
+            try await system.run(["systemctl", "start", "perdure-metrics.service"])
+            let directory = "/var/lib/prometheus/node-exporter"
+            #expect(try await system.run(["ls", "-A", directory]).stdout == "perdure.prom\n")
+            #expect(try await system.run(["stat", "-c", "%a", "\(directory)/perdure.prom"]).stdout == "644\n")
+            #expect(try value(written, in: try await system.read("\(directory)/perdure.prom")) > 0)
+            #expect(try await system.property("perdure-metrics.service", "Result") == "success")
+
+            try await guest.systemctl("stop")
+            let off = try await system.run(["perdure", "metrics"]).stdout
+            #expect(try value(#"perdure_guest_up{guest="web"}"#, in: off) == 0)
+            #expect(off.split(separator: "\n").filter { $0.contains(#"guest="web""#) }.count == 1)
         }
 
         /// bash completes the names of guests.
