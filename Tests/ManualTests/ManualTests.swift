@@ -123,6 +123,16 @@ struct ManualTests {
         #expect(subjects == catalog)
     }
 
+    /// Each row of the table names tests that there are.
+    @Test func survivalIsTested() throws {
+        let page = ManualPage.directory.appending(path: "../what-survives.md").standardized
+        let suites = Set(
+            try String(contentsOf: page, encoding: .utf8).matches(of: /[A-Za-z]+Tests/).map { String($0.0) }
+        )
+        #expect(suites.count > 10)
+        #expect(suites.subtracting(try SourceText.systemTestSuites()) == [])
+    }
+
     // MARK: All
 
     @Test(

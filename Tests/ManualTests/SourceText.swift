@@ -18,6 +18,21 @@ enum SourceText {
         return names
     }
 
+    /// Names of the suites that boot a system.
+    static func systemTestSuites() throws -> Set<String> {
+        var names: Set<String> = []
+        let files = FileManager.default.enumerator(
+            at: root.appending(path: "Tests/SystemTests"),
+            includingPropertiesForKeys: nil
+        )
+        while let file = files?.nextObject() as? URL {
+            guard file.pathExtension == "swift" else { continue }
+            let text = try String(contentsOf: file, encoding: .utf8)
+            for match in text.matches(of: /struct ([A-Za-z]+Tests)/) { names.insert(String(match.1)) }
+        }
+        return names
+    }
+
     static func catalog() throws -> String {
         try String(contentsOf: root.appending(path: "units/perdure.catalog"), encoding: .utf8)
     }
