@@ -17,15 +17,29 @@ public struct ManagerError: Error, CustomStringConvertible {
     init(_ call: String, code: Int32) { self.init(call, String(cString: strerror(abs(code)))) }
 }
 
-/// A direct connection to the manager over its private socket, which works without a bus daemon and during shutdown.
-/// Blocks; not for use on an event loop.
+/// A connection to the manager or to machined. Blocks; not for use on an event loop.
 final class Bus {
     static let manager = "/org/freedesktop/systemd1"
 
-    private let bus: OpaquePointer
+    enum Peer: String {
+        /// Over its private socket, which works without a bus daemon and during shutdown.
+        case manager = "org.freedesktop.systemd1"
+        /// Over the system bus, which starts it where it does not run.
+        case machined = "org.freedesktop.machine1"
+    }
 
-    init() throws(ManagerError) {
+    private let bus: OpaquePointer
+    private let peer: Peer
+
+    init(_ peer: Peer = .manager) throws(ManagerError) {
+        self.peer = peer
         var made: OpaquePointer?
+        guard peer == .manager else {
+            let result = sd_bus_open_system(&made)
+            guard result >= 0, let made else { throw ManagerError("connection", code: result) }
+            bus = made
+            return
+        }
         var result = sd_bus_new(&made)
         guard result >= 0, let made else { throw ManagerError("connection", code: result) }
         bus = made
@@ -49,7 +63,7 @@ final class Bus {
         _ append: (BusMessage) -> Void = { _ in }
     ) throws(ManagerError) -> BusMessage {
         var made: OpaquePointer?
-        let result = sd_bus_message_new_method_call(bus, &made, "org.freedesktop.systemd1", path, interface, member)
+        let result = sd_bus_message_new_method_call(bus, &made, peer.rawValue, path, interface, member)
         guard result >= 0, let made else { throw ManagerError(member, code: result) }
         let request = BusMessage(owning: made)
         append(request)

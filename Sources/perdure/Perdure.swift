@@ -51,7 +51,7 @@ struct Perdure: AsyncParsableCommand {
         version: PerdureVersion.current,
         subcommands: [
             Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Console.self, History.self,
-            Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self,
+            Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
         ]
     )
 }

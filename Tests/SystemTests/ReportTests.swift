@@ -89,6 +89,34 @@ extension SystemTests {
             #expect(explained.contains("Guest web was handed over"))
         }
 
+        /// machined knows the guest, across supervisors, and powers it off in order.
+        private func expectMachine(of guest: RunningGuest) async throws {
+            let system = guest.system
+            func machines() async throws -> [String] {
+                let list = try await system.run(["machinectl", "list", "--no-legend", "--no-pager"]).stdout
+                return list.split(separator: "\n").map { line in
+                    line.split(separator: " ").prefix(3).joined(separator: " ")
+                }
+            }
+            try await system.run(["systemctl", "enable", "--now", "perdure-machine@web.service"])
+            #expect(try await machines() == ["web vm perdure"])
+            try await guest.systemctl("restart")
+            try await system.waitUntil("machined to know the guest again") {
+                try await machines() == ["web vm perdure"]
+            }
+            try await guest.expectGuestIntact()
+            try await guest.killSupervisor()
+            try await system.waitUntil("machined to know the guest again") {
+                try await machines() == ["web vm perdure"]
+            }
+            try await guest.expectGuestIntact()
+            try await system.run(["machinectl", "poweroff", "web"])
+            try await guest.expectGone()
+            #expect(try guest.console.verified().ending == .powerOff)
+            try await system.waitUntil("machined to forget the guest") { try await machines().isEmpty }
+            #expect(try await system.property("perdure-machine@web.service", "Result") == "success")
+        }
+
         private struct Diagnosis: Decodable {
             struct Finding: Decodable {
                 let severity: String
@@ -165,7 +193,7 @@ extension SystemTests {
             #expect(try value(written, in: try await system.read("\(directory)/perdure.prom")) > 0)
             #expect(try await system.property("perdure-metrics.service", "Result") == "success")
 
-            try await guest.systemctl("stop")
+            try await expectMachine(of: guest)
             let off = try await system.run(["perdure", "metrics"]).stdout
             #expect(try value(#"perdure_guest_up{guest="web"}"#, in: off) == 0)
             #expect(off.split(separator: "\n").filter { $0.contains(#"guest="web""#) }.count == 1)
