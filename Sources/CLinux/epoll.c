@@ -13,6 +13,11 @@ int clinux_epoll_add(int epoll, int fd, uint64_t token) {
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+int clinux_epoll_add_writable(int epoll, int fd, uint64_t token) {
+    struct epoll_event event = {.events = EPOLLOUT, .data.u64 = token};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
 int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
 
 int clinux_epoll_wait(int epoll, uint64_t *tokens, int room, int timeout_ms) {

@@ -27,7 +27,8 @@ struct DefinitionBuilder {
             kernel: kernel(disks),
             firmware: firmware,
             disks: disks,
-            console: enable
+            console: enable,
+            devices: devices()
         )
         return GuestDefinition(
             name: name,

@@ -55,6 +55,10 @@ struct DefinitionParser {
             problems.add("the section header names no section", at: line.place(at: 0))
             return nil
         }
+        if let reason = UnsupportedSection.reason(name) {
+            problems.add("[\(name)] is not supported: \(reason)", at: line.place(at: 0))
+            return nil
+        }
         // Going on with the kind that was meant spares follow-up errors about sections and keys that seem to lack.
         let meant = nearest(to: name, in: SectionKind.allCases.map(\.rawValue)).flatMap(SectionKind.init)
         let hint =

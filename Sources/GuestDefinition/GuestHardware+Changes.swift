@@ -11,6 +11,7 @@ extension GuestHardware {
                 result.disks[index].aio = counterpart.aio
             }
         }
+        if single.watchdog != nil, let action = wanted.single.watchdog { result.single.watchdog = action }
         return result
     }
 
@@ -43,7 +44,33 @@ extension GuestHardware {
             changes.compare("\(title) Serial=", new.serial, old.serial)
         }
         changes.compare("[Console] Enable=", word(console), word(running.console))
+        compareDevices(&changes, single, running.single)
         return changes.sentences
+    }
+
+    private func compareDevices(_ changes: inout Changes, _ new: GuestDevices, _ old: GuestDevices) {
+        changes.compare("[RNG] Enable=", word(new.rng), word(old.rng))
+        changes.compare("[Balloon] Enable=", word(new.balloon != nil), word(old.balloon != nil))
+        if let new = new.balloon, let old = old.balloon {
+            changes.compare(
+                "[Balloon] FreePageReporting=",
+                word(new.freePageReporting),
+                word(old.freePageReporting)
+            )
+            changes.compare("[Balloon] DeflateOnOOM=", word(new.deflateOnOOM), word(old.deflateOnOOM))
+        }
+        changes.compare("[Watchdog] Enable=", word(new.watchdog != nil), word(old.watchdog != nil))
+        if let new = new.watchdog, let old = old.watchdog {
+            changes.compare("[Watchdog] Action=", new.rawValue, old.rawValue)
+        }
+        changes.compare("[PVPanic] Enable=", word(new.pvpanic), word(old.pvpanic))
+        changes.compare("[Agent] Enable=", word(new.agent), word(old.agent))
+        changes.compare("[Display] Enable=", word(new.display), word(old.display))
+        changes.compare(
+            "[QEMU] ExtraArguments=",
+            new.extraArguments.joined(separator: " "),
+            old.extraArguments.joined(separator: " ")
+        )
     }
 
     private func word(_ value: Bool) -> String { value ? "yes" : "no" }

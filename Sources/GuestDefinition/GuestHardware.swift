@@ -22,6 +22,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var disks: [Disk]
     /// Whether there is a 16550 serial port, ttyS0.
     public var console: Bool
+    /// Nil where there are none; see `single`.
+    var devices: GuestDevices?
 
     public init(
         machine: String,
@@ -33,7 +35,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         kernel: DirectKernel?,
         firmware: Firmware? = nil,
         disks: [Disk] = [],
-        console: Bool = true
+        console: Bool = true,
+        devices: GuestDevices = GuestDevices()
     ) {
         self.machine = machine
         self.accelerator = accelerator
@@ -45,6 +48,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         self.firmware = firmware
         self.disks = disks
         self.console = console
+        single = devices
     }
 }
 

@@ -10,12 +10,21 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var consoleLog: Int32?
     /// What stands for the files that the hardware names; where one is missing, the file itself is used.
     public var files: [PinnedFile: Int32]
+    /// One end of a socket pair for the guest agent's channel.
+    public var agent: Int32?
 
-    public init(ram: [String: Int32], qmp: Int32, consoleLog: Int32? = nil, files: [PinnedFile: Int32] = [:]) {
+    public init(
+        ram: [String: Int32],
+        qmp: Int32,
+        consoleLog: Int32? = nil,
+        files: [PinnedFile: Int32] = [:],
+        agent: Int32? = nil
+    ) {
         self.ram = ram
         self.qmp = qmp
         self.consoleLog = consoleLog
         self.files = files
+        self.agent = agent
     }
 }
 
@@ -45,26 +54,30 @@ public enum QEMUCommandLine {
         var arguments = ["-name", "guest=\(name),process=qemu-\(name)"]
         if let uuid = hardware.uuid { arguments += ["-uuid", uuid] }
         arguments += processor(of: hardware)
+        arguments += ["-nodefaults", "-no-user-config", "-display", "none", "-only-migratable", "-S"]
+        arguments += actions(of: hardware)
         arguments += [
-            "-nodefaults", "-no-user-config", "-display", "none", "-only-migratable", "-S",
-            // A guest that has powered itself off leaves its VM process behind to say so, whoever comes to ask.
-            "-action", "shutdown=pause",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         ]
         arguments += memory(of: hardware, descriptors.ram, copyOnWrite: copyOnWrite)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
         arguments += firmware(of: hardware, descriptors.files)
+        arguments += devices(of: hardware, descriptors)
         arguments += disks(of: hardware, remedies)
         arguments += boot(hardware, descriptors.files)
         if incoming { arguments += ["-incoming", "defer"] }
+        arguments += hardware.single.extraArguments
         return arguments
     }
 
     /// Every type that stands behind `-device`, whatever the version.
-    public static let deviceTypes = ["virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial"]
+    public static let deviceTypes = [
+        "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial", "VGA", "virtio-rng-pci",
+        "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport",
+    ]
     /// Every type that stands behind `-object`.
-    public static let objectTypes = ["memory-backend-file", "monitor-qmp"]
+    public static let objectTypes = ["memory-backend-file", "monitor-qmp", "rng-builtin"]
 
     /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
     static let diskSlots = 0x10...0x1e

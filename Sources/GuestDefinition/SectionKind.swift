@@ -6,6 +6,13 @@ enum SectionKind: String, CaseIterable {
     case firmware = "Firmware"
     case kernel = "Kernel"
     case disk = "Disk"
+    case rng = "RNG"
+    case balloon = "Balloon"
+    case watchdog = "Watchdog"
+    case pvpanic = "PVPanic"
+    case agent = "Agent"
+    case display = "Display"
+    case qemu = "QEMU"
     case console = "Console"
     case handover = "Handover"
     case stop = "Stop"
@@ -15,7 +22,9 @@ enum SectionKind: String, CaseIterable {
     var isNamed: Bool {
         switch self {
         case .ram, .disk: true
-        case .guest, .cpu, .firmware, .kernel, .console, .handover, .stop, .crash: false
+        case .guest, .cpu, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu, .console,
+            .handover, .stop, .crash:
+            false
         }
     }
 
@@ -27,6 +36,10 @@ enum SectionKind: String, CaseIterable {
         case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
+        case .rng, .pvpanic, .agent, .display: ["Enable"]
+        case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
+        case .watchdog: ["Enable", "Action"]
+        case .qemu: ["ExtraArguments"]
         case .console: ["Enable", "Retain"]
         case .handover:
             [
@@ -48,7 +61,9 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .ram, .firmware, .kernel, .console, .handover, .stop, .crash: 31
+        case .guest, .cpu, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
+            .console, .handover, .stop, .crash:
+            31
         }
     }
 

@@ -205,6 +205,11 @@ enum Values {
     }
 }
 
+extension GuestDefinition {
+    /// Bytes, of a size as definitions have it; nil where it is none.
+    public static func size(_ text: String) -> UInt64? { try? Values.size(text, in: 0...UInt64.max) }
+}
+
 /// A size as a definition has it, with the largest suffix that leaves no rest.
 func sizeText(_ bytes: UInt64) -> String {
     let units: [(UInt64, String)] = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")]

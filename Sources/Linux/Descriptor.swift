@@ -29,6 +29,11 @@ public final class Descriptor: Sendable {
         try Descriptor.open("/proc/self/fd/\(raw)", flags)
     }
 
+    /// Another number for the same open file description.
+    public func duplicate() throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_DUPFD_CLOEXEC, 0) })
+    }
+
     public func setNonBlocking() throws(SystemCallError) {
         let flags = try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_GETFL) }
         try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_SETFL, flags | O_NONBLOCK) }

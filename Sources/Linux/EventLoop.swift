@@ -90,6 +90,20 @@ public final class EventLoop: SerialExecutor, TaskExecutor {
         return ReadWatch(loop: self, descriptor: descriptor, token: token)
     }
 
+    /// Likewise whenever `descriptor` can be written to, beside a watch that waits until it is readable.
+    public func whenWritable(_ descriptor: Descriptor, _ handler: @escaping @Sendable () -> Void) -> ReadWatch {
+        let token = work.withLock { work in
+            work.lastToken += 1
+            work.handlers[work.lastToken] = handler
+            return work.lastToken
+        }
+        // The kernel has one watch for each number.
+        guard let twin = try? descriptor.duplicate(), clinux_epoll_add_writable(epoll.raw, twin.raw, token) == 0 else {
+            preconditionFailure("fd \(descriptor.raw) can't be watched: \(String(cString: strerror(errno)))")
+        }
+        return ReadWatch(loop: self, descriptor: twin, of: descriptor, token: token)
+    }
+
     private func schedule(_ schedule: Schedule) -> Timer {
         let token = wake { work in
             work.lastToken += 1
@@ -205,13 +219,18 @@ public final class Timer: Sendable {
 public final class ReadWatch: Sendable {
     private let loop: EventLoop
     private let descriptor: Descriptor
+    private let subject: Descriptor
     private let token: UInt64
 
-    fileprivate init(loop: EventLoop, descriptor: Descriptor, token: UInt64) {
+    /// - Parameter subject: what the watch was asked for, where `descriptor` stands for it.
+    fileprivate init(loop: EventLoop, descriptor: Descriptor, of subject: Descriptor? = nil, token: UInt64) {
         self.loop = loop
         self.descriptor = descriptor
+        self.subject = subject ?? descriptor
         self.token = token
     }
+
+    public func isOf(_ descriptor: Descriptor) -> Bool { subject === descriptor }
 
     deinit { cancel() }
 

@@ -21,6 +21,15 @@ struct CommandLineParts {
         var type: String
         var properties: [String]
 
+        /// What came by ExtraArguments= is none of those that a QEMU is asked about.
+        var isOurs: Bool {
+            switch kind {
+            case .device: QEMUCommandLine.deviceTypes.contains(type)
+            case .object: QEMUCommandLine.objectTypes.contains(type)
+            case .characterBackend, .blockDriver: true
+            }
+        }
+
         func isKnown(to facts: QEMUFacts) -> Bool {
             switch kind {
             case .device, .object: facts.properties[type] != nil

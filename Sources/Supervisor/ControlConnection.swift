@@ -96,12 +96,32 @@ final class ControlConnection {
             }
         case .checkHandover:
             guard let parameters = parameters(message) else { return }
-            reply(supervisor) { supervisor in
-                do {
-                    return try VarlinkMessage.reply(try await supervisor.check(qemu: parameters.qemu))
-                } catch let refusal as Refusal {
-                    return try ControlConnection.error(refusal)
-                }
+            replyOrRefuse(supervisor) { supervisor in try await supervisor.check(qemu: parameters.qemu) }
+        case .getMemory:
+            replyOrRefuse(supervisor) { supervisor in GuestInterface.MemoryReply(try await supervisor.memory()) }
+        case .setBalloon:
+            guard let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.BalloonParameters.self) else {
+                return invalidParameter("bytes")
+            }
+            replyOrRefuse(supervisor) { supervisor in
+                GuestInterface.MemoryReply(try await supervisor.setBalloon(bytes: wanted.bytes))
+            }
+        }
+    }
+
+    private func invalidParameter(_ name: String) {
+        send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": name]))
+    }
+
+    private func replyOrRefuse(
+        _ supervisor: isolated GuestSupervisor,
+        _ body: @escaping @Sendable (isolated GuestSupervisor) async throws -> some Encodable & Sendable
+    ) {
+        reply(supervisor) { supervisor in
+            do {
+                return try VarlinkMessage.reply(try await body(supervisor))
+            } catch let refusal as Refusal {
+                return try ControlConnection.error(refusal)
             }
         }
     }
@@ -132,7 +152,7 @@ final class ControlConnection {
     /// Nil where the call has been answered with what is wrong with it.
     private func parameters(_ message: [UInt8]) -> GuestInterface.QEMUParameters? {
         guard let parameters = try? VarlinkMessage.parameters(message, as: GuestInterface.QEMUParameters.self) else {
-            send(try? VarlinkMessage.error("org.varlink.service.InvalidParameter", ["parameter": "qemu"]))
+            invalidParameter("qemu")
             return nil
         }
         if let qemu = parameters.qemu, !qemu.hasPrefix("/") {

@@ -21,6 +21,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case machineDeprecated = "machine-deprecated"
         case capabilityMissing = "capability-missing"
         case deviceMissing = "device-missing"
+        case argumentsUnproven = "arguments-unproven"
         case backendMissing = "backend-missing"
         case devicesDiffer = "devices-differ"
         case cpuUnavailable = "cpu-unavailable"

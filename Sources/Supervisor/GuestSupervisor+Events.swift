@@ -29,8 +29,16 @@ extension GuestSupervisor {
         case "SHUTDOWN":
             let reason = (try? event.data(as: ShutdownData.self).reason) ?? ""
             if GuestSupervisor.guestReasons.contains(reason) { notePowerOff(of: vm) }
+        case "WATCHDOG":
+            let action = (try? event.data(as: WatchdogData.self).action) ?? ""
+            journal(.watchdogFired(action: ForeignText.printable(action)))
+        case "GUEST_PANICKED": journal(.guestPanicked)
         default: break
         }
+    }
+
+    private struct WatchdogData: Decodable {
+        let action: String
     }
 
     func notePowerOff(of vm: VMProcess) {

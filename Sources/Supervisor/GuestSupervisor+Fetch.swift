@@ -46,16 +46,18 @@ extension GuestSupervisor {
         if ledger.hardware.console { files.append(Inventory.consoleLog) }
         let pinned = ledger.files ?? []
         files += pinned
+        let sockets = ledger.hardware.single.agent ? [Inventory.agent, Inventory.agentPeer] : []
         for record in [ledger.current, ledger.other].compactMap({ $0 }) {
             guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime) else { continue }
             var fetched: [String] = []
             let monitor = Inventory.qmp(record.generation)
-            for name in files + [monitor, Inventory.consoleInput] where inventory[name] == nil {
+            for name in files + sockets + [monitor, Inventory.consoleInput] where inventory[name] == nil {
                 do {
                     let found =
                         switch name {
-                        case monitor: try fetchMonitor(record, handle)
+                        case monitor: try fetchSocket(record.monitor, handle)
                         case Inventory.consoleInput: try fetchConsoleInput(record, handle)
+                        case Inventory.agent, Inventory.agentPeer: try fetchSocket(record.sockets?[name], handle)
                         default: try fetchFile(name, from: handle)
                         }
                     guard let found else { continue }
@@ -74,8 +76,8 @@ extension GuestSupervisor {
         }
     }
 
-    private func fetchMonitor(_ record: VMProcessRecord, _ handle: ProcessHandle) throws -> Descriptor? {
-        guard let number = record.monitor else { return nil }
+    private func fetchSocket(_ number: Int32?, _ handle: ProcessHandle) throws -> Descriptor? {
+        guard let number else { return nil }
         let socket = try handle.fetch(number)
         guard (try? UnixSocket.peerUser(socket)) != nil else {
             throw Doubt("descriptor \(number) of process \(handle.pid) is no connected socket")

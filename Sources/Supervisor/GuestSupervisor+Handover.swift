@@ -56,6 +56,7 @@ extension GuestSupervisor {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
         replaced = current.record
         try await closeConsoleInput(of: current)
+        holdAgentChannel()
         try await current.qmp.execute(Stop(), deadline: timeouts.stop)
         // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
         if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }

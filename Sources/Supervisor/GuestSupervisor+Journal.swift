@@ -17,6 +17,10 @@ enum Notice {
     case consoleInputFailed(String, String)
     case dumped(MemoryDump.Result)
     case startingAnew(number: Int, of: Int)
+    /// Something of the guest can't be reached from outside.
+    case channelFailed(_ what: String, _ reason: String)
+    case watchdogFired(action: String)
+    case guestPanicked
 }
 
 extension GuestSupervisor {
@@ -74,6 +78,15 @@ extension GuestSupervisor {
                 .notice,
                 .startingAnew
             )
+        case .channelFailed(let what, let reason): log("Guest '\(name)': \(what) can't be reached: \(reason)", .error)
+        case .watchdogFired(let action):
+            log(
+                "Guest '\(name)' has not fed its watchdog; what follows is '\(action)'",
+                .warning,
+                .watchdogFired,
+                ["PERDURE_ACTION": action]
+            )
+        case .guestPanicked: log("The kernel of guest '\(name)' has panicked", .error, .guestPanicked)
         }
     }
 

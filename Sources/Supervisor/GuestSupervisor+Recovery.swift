@@ -168,6 +168,7 @@ extension GuestSupervisor {
         ]
         expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
         expected.formUnion(ledger.files ?? [])
+        if ledger.hardware.single.agent { expected.formUnion([Inventory.agent, Inventory.agentPeer]) }
         for vm in [current, next, previous].compactMap({ $0 }) {
             expected.insert(Inventory.qmp(vm.generation))
         }

@@ -75,6 +75,9 @@ extension GuestSupervisor {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
             inventory[Inventory.consoleInput] = try Pipe.create()
         }
+        if hardware.single.agent {
+            (inventory[Inventory.agent], inventory[Inventory.agentPeer]) = try UnixSocket.pair()
+        }
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
         ledger?.restarts = restarts
@@ -116,11 +119,14 @@ extension GuestSupervisor {
         }
         let files = PinnedFile.allCases.compactMap { file in inventory[Inventory.file(file)].map { (file, $0) } }
         inherited += files.map(\.1)
+        let sockets = inventory.sockets
+        inherited += sockets.map(\.descriptor)
         let descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
             consoleLog: log?.raw,
-            files: Dictionary(uniqueKeysWithValues: files.map { ($0, $1.raw) })
+            files: Dictionary(uniqueKeysWithValues: files.map { ($0, $1.raw) }),
+            agent: inventory[Inventory.agentPeer]?.raw
         )
         let output = try ProcessOutput()
         let process = try GatedProcess(
@@ -148,7 +154,8 @@ extension GuestSupervisor {
             package: facts.package,
             hasFileMigration: facts.hasFileMigration,
             monitor: ourMonitor.raw,
-            console: log.map { ConsoleDescriptors(log: $0.raw, input: input?.raw) }
+            console: log.map { ConsoleDescriptors(log: $0.raw, input: input?.raw) },
+            sockets: Dictionary(uniqueKeysWithValues: sockets.map { ($0.name, $0.descriptor.raw) })
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
         vm.hardware = hardware

@@ -80,6 +80,8 @@ extension GuestSupervisor {
         for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
         (current, next, previous) = (nil, nil, nil)
         (consoleWatch, consoleTimer, consoleTrimmedTo) = (nil, nil, 0)
+        closeAgentChannel()
+        closeDisplay()
         try await unstore(inventory.names.filter { $0 != Inventory.ledger })
     }
 

@@ -88,6 +88,9 @@ public actor GuestSupervisor {
     private(set) var watchdog: Timer?
     private var reloadWatch: ReloadWatch?
     var control: ControlServer?
+    var agent: AgentChannel?
+    var display: DisplayServer?
+    private(set) var runtimeDirectory = ""
     private var lastStatus = ""
     private let halt = HaltFile()
     private let end: @Sendable (Int32) -> Void
@@ -116,6 +119,7 @@ public actor GuestSupervisor {
     }
 
     private func begin(_ signals: Descriptor, _ runtimeDirectory: String) async {
+        self.runtimeDirectory = runtimeDirectory
         watches.append(
             loop.whenReadable(signals) { [weak self] in
                 self?.assumeIsolated { supervisor in
@@ -150,6 +154,8 @@ public actor GuestSupervisor {
         // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
         if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
         seeThatItRuns()
+        openAgentChannel()
+        openDisplay()
     }
 
     private func carryOut(_ effect: Lifecycle.Effect) {
@@ -163,6 +169,8 @@ public actor GuestSupervisor {
         case .exit(let status):
             Notifier.send("STOPPING=1")
             control?.close()
+            closeAgentChannel()
+            closeDisplay()
             end(status.rawValue)
         }
     }

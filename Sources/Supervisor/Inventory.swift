@@ -9,6 +9,10 @@ struct Inventory: Sendable {
     static let consoleLog = "console.log"
     /// A pipe.
     static let consoleInput = "console.in"
+    /// The supervisor's end of the guest agent's channel.
+    static let agent = "agent"
+    /// The end of it that VM processes have.
+    static let agentPeer = "agent.vm"
 
     static func ram(_ id: String) -> String { "ram.\(id)" }
     static func file(_ file: PinnedFile) -> String { "rom.\(file.rawValue)" }
@@ -24,6 +28,13 @@ struct Inventory: Sendable {
     var names: [String] { entries.keys.sorted() }
     var count: Int { entries.count }
     var isEmpty: Bool { entries.isEmpty }
+
+    /// Those that outlive VM processes, and that every one of them has open.
+    var sockets: [DescriptorStore.Entry] {
+        [Inventory.agent, Inventory.agentPeer].compactMap { name in
+            entries[name].map { DescriptorStore.Entry(name: name, descriptor: $0) }
+        }
+    }
 
     /// All entries, the ledger first: where the store is too small, what explains the rest comes before it.
     var all: [DescriptorStore.Entry] {

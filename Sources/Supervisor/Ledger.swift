@@ -79,6 +79,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var console: ConsoleDescriptors?
     /// How many bytes of what the process said are in the journal.
     var journaledOutput: Int?
+    /// The numbers under which the process has the guest's other sockets open, by their names in the store.
+    var sockets: [String: Int32]?
 }
 
 /// The numbers under which a VM process has what belongs to its serial console.

@@ -136,7 +136,17 @@ extension Preflight {
         let parts = CommandLineParts(nextCommandLine(facts))
         let remedy = "use a QEMU that has it; on Debian it may be in another package of the same version"
         var found: [Finding] = []
-        for part in parts.all where !part.isKnown(to: facts) {
+        if !hardware.single.extraArguments.isEmpty {
+            found.append(
+                Finding(
+                    .warning,
+                    .argumentsUnproven,
+                    "'\(hardware.single.extraArguments.joined(separator: " "))' may or may not cross a handover: nobody has tried",
+                    "'perdure upgrade --dry-run \(guest)' tries; a handover that fails leaves the guest where it was"
+                )
+            )
+        }
+        for part in parts.all where part.isOurs && !part.isKnown(to: facts) {
             found.append(
                 Finding(
                     .blocker,
@@ -146,7 +156,7 @@ extension Preflight {
                 )
             )
         }
-        for part in parts.all where part.kind == .device || part.kind == .object {
+        for part in parts.all where part.isOurs && (part.kind == .device || part.kind == .object) {
             guard let known = facts.properties[part.type] else { continue }
             for property in part.properties where !known.contains(property) {
                 found.append(
@@ -184,7 +194,8 @@ extension Preflight {
             descriptors: VMProcessDescriptors(
                 ram: Dictionary(uniqueKeysWithValues: hardware.ram.map { ($0.id, 0) }),
                 qmp: 0,
-                consoleLog: 0
+                consoleLog: 0,
+                agent: 0
             ),
             version: facts.version,
             incoming: true

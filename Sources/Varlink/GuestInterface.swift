@@ -12,6 +12,8 @@ public enum GuestInterface {
         case getStatus = "GetStatus"
         case getMetrics = "GetMetrics"
         case getConsole = "GetConsole"
+        case getMemory = "GetMemory"
+        case setBalloon = "SetBalloon"
 
         public var qualified: String { "\(name).\(rawValue)" }
     }
@@ -217,6 +219,14 @@ public enum GuestInterface {
           failures: int
         )
 
+        type MemoryBlock (id: string, bytes: int)
+
+        type Memory (
+          blocks: []MemoryBlock,
+          # What the balloon leaves the guest; null where it has none
+          balloonBytes: ?int
+        )
+
         # Pauses the guest and saves its device state.
         method Save() -> (status: Status)
 
@@ -242,6 +252,11 @@ public enum GuestInterface {
         # Passes a read-only descriptor of the memory file that the serial console's output is in and, where the VM
         # process takes input, a write-only one of the pipe that it comes from.
         method GetConsole() -> (hasInput: bool)
+
+        method GetMemory() -> (memory: Memory)
+
+        # Asks the guest to keep so many bytes of its memory and give back the rest. It takes its time.
+        method SetBalloon(bytes: int) -> (memory: Memory)
 
         # It can't be done now. Nothing has been changed.
         error Refused (reason: string)

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -78,8 +77,6 @@ void start_efi(void)
 {
     if (!options.efi)
         return;
-    mkdir("/sys", 0755);
-    mount("sysfs", "/sys", "sysfs", 0, NULL);
     load_module("efivarfs.ko");
     if (mount("efivarfs", "/sys/firmware/efi/efivars", "efivarfs", 0, NULL) < 0)
         report("error efi mount errno=%d", errno);

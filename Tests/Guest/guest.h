@@ -28,6 +28,7 @@ struct options {
     bool ignore_power_button;
     bool echo;                /* say each line that the console's input brings */
     bool efi;                 /* write a UEFI variable all the time */
+    bool rng, watchdog, agent, pvpanic; /* the guest has it, and is to use it */
 };
 
 /* Counted by the working threads, read by the reporting one. */
@@ -73,8 +74,8 @@ uint64_t heartbeat_paddr(void);
 /* ram.c */
 void start_ram_check(void);
 
-/* device.c: waits until there is one */
-int open_device(const char *path, int flags);
+/* device.c: waits until there is one that matches */
+int open_device(const char *pattern, int flags);
 
 /* disk.c */
 void start_disk(void);
@@ -87,6 +88,12 @@ void start_echo(void);
 
 /* efi.c */
 void start_efi(void);
+/* watchdog.c */
+void start_watchdog(void);
+void let_watchdog_expire(void);
+
+/* agent.c */
+void start_agent(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

@@ -213,6 +213,8 @@ int main(void)
     start_media();
     start_echo();
     start_efi();
+    start_watchdog();
+    start_agent();
     start_power_button();
     tick();
 }

@@ -25,8 +25,10 @@ void mount_filesystems(void)
 {
     mkdir("/proc", 0755);
     mkdir("/dev", 0755);
+    mkdir("/sys", 0755);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
 }
 
 void load_module(const char *name)
@@ -90,14 +92,17 @@ static bool parse_option(const char *name, const char *value)
         return snprintf(options.disk, sizeof options.disk, "%s", value) < (int)sizeof options.disk;
     if (!strcmp(name, "media"))
         return snprintf(options.media, sizeof options.media, "%s", value) < (int)sizeof options.media;
-    if (!strcmp(name, "writer"))
-        return parse_unsigned(value, &flag, 0, 1) && (options.writer = flag, true);
-    if (!strcmp(name, "echo"))
-        return parse_unsigned(value, &flag, 0, 1) && (options.echo = flag, true);
-    if (!strcmp(name, "efi"))
-        return parse_unsigned(value, &flag, 0, 1) && (options.efi = flag, true);
-    if (!strcmp(name, "ignore_power_button"))
-        return parse_unsigned(value, &flag, 0, 1) && (options.ignore_power_button = flag, true);
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {
+        {"writer", &options.writer}, {"echo", &options.echo},   {"ignore_power_button", &options.ignore_power_button},
+        {"rng", &options.rng},       {"agent", &options.agent}, {"watchdog", &options.watchdog},
+        {"efi", &options.efi},       {"pvpanic", &options.pvpanic},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (!strcmp(name, flags[i].name))
+            return parse_unsigned(value, &flag, 0, 1) && (*flags[i].value = flag, true);
     return false;
 }
 

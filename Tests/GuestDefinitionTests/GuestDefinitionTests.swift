@@ -43,7 +43,15 @@ struct GuestDefinitionTests {
                                 aio: .native
                             ),
                         ],
-                        console: true
+                        console: true,
+                        devices: GuestDevices(
+                            rng: true,
+                            balloon: Balloon(freePageReporting: true, deflateOnOOM: false),
+                            watchdog: .injectNMI,
+                            agent: true,
+                            display: true,
+                            extraArguments: ["-device", "virtio-keyboard-pci,id=a b", "-msg", "timestamp=on"]
+                        )
                     ),
                     handover: HandoverTimeouts(
                         prepare: .seconds(90),

@@ -99,6 +99,51 @@ struct GuestHardwareTests {
         #expect(DefinitionChanges(to: known, from: nil, running: running) == DefinitionChanges())
     }
 
+    /// As they are in ledgers of guests that run; the rest of a guest's hardware does not change with them.
+    @Test func storedDevicesAreStable() throws {
+        let stored = """
+            {"agent":true,"balloon":{"deflateOnOOM":true,"freePageReporting":true},"display":true,\
+            "extraArguments":["-msg","timestamp=on"],"pvpanic":true,"rng":true,"watchdog":"shutdown"}
+            """
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let devices = QEMUCommandLineTests.everyDevice.single
+        #expect(try String(decoding: encoder.encode(devices), as: UTF8.self) == stored)
+        #expect(try JSONDecoder().decode(GuestDevices.self, from: Data(stored.utf8)) == devices)
+        #expect(try JSONDecoder().decode(GuestDevices.self, from: Data("{}".utf8)) == GuestDevices())
+        let text = try encoder.encode(QEMUCommandLineTests.everyDevice)
+        #expect(try JSONDecoder().decode(GuestHardware.self, from: text) == QEMUCommandLineTests.everyDevice)
+    }
+
+    @Test func changedDevicesAreNamed() {
+        let all = QEMUCommandLineTests.everyDevice
+        #expect(
+            all.changes(from: Self.full) == [
+                "[RNG] Enable= is yes, the running guest has no",
+                "[Balloon] Enable= is yes, the running guest has no",
+                "[Watchdog] Enable= is yes, the running guest has no",
+                "[PVPanic] Enable= is yes, the running guest has no",
+                "[Agent] Enable= is yes, the running guest has no",
+                "[Display] Enable= is yes, the running guest has no",
+                "[QEMU] ExtraArguments= is -msg timestamp=on, the running guest has none",
+            ]
+        )
+        let other = modified(all) {
+            $0.single.balloon = Balloon(deflateOnOOM: false)
+            $0.single.watchdog = .reset
+        }
+        #expect(
+            other.changes(from: all) == [
+                "[Balloon] FreePageReporting= is no, the running guest has yes",
+                "[Balloon] DeflateOnOOM= is no, the running guest has yes",
+                "[Watchdog] Action= is reset, the running guest has shutdown",
+            ]
+        )
+        // What QEMU does when the watchdog runs out is not seen by the guest before.
+        #expect(all.applyingHostSettings(of: other).changes(from: all).count == 1)
+        #expect(Self.full.applyingHostSettings(of: other) == Self.full)
+    }
+
     @Test func equalHardwareHasNoChanges() {
         #expect(Self.full.changes(from: Self.full).isEmpty)
     }

@@ -117,6 +117,28 @@ let fullText = """
     Cache=directsync
     AIO=native
 
+    [RNG]
+
+    [Balloon]
+    Enable=yes
+    FreePageReporting=yes
+    DeflateOnOOM=no
+
+    [Watchdog]
+    Action=inject-nmi
+
+    [PVPanic]
+    Enable=no
+
+    [Agent]
+    Enable=1
+
+    [Display]
+    Enable=on
+
+    [QEMU]
+    ExtraArguments=-device 'virtio-keyboard-pci,id=a b' -msg timestamp=on
+
     [Console]
     Enable=true
     Retain=256K

@@ -64,14 +64,27 @@ struct QEMUCommandLineTests {
         $0.ram = threeBlocks.ram
     }
     static let pinned = modified(all) { $0.files = [.firmware: 30, .kernel: 31, .initrd: 32] }
+    static let everyDevice = modified(twoDisks) {
+        $0.single = GuestDevices(
+            rng: true,
+            balloon: Balloon(freePageReporting: true),
+            watchdog: .shutdown,
+            pvpanic: true,
+            agent: true,
+            display: true,
+            extraArguments: ["-msg", "timestamp=on"]
+        )
+    }
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
-        consoleLog: 12
+        consoleLog: 12,
+        agent: 14
     )
     static let cases = [
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
+        Example(name: "every-device", hardware: everyDevice, descriptors: all, incoming: true),
         Example(name: "many-disks", hardware: manyDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
         Example(

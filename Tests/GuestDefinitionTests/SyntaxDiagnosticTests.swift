@@ -73,7 +73,8 @@ struct SyntaxDiagnosticTests {
             minimalText + "[Network]\nBridge=br0",
             [
                 "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [RAM ID], "
-                    + "[Firmware], [Kernel], [Disk ID], [Console], [Handover], [Stop], [Crash]"
+                    + "[Firmware], [Kernel], [Disk ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], [Display], "
+                    + "[QEMU], [Console], [Handover], [Stop], [Crash]"
             ]
         ),
         Case(

@@ -88,6 +88,24 @@ struct EventLoopTests {
         try await loop.readable(second, deadline: Self.deadline)
     }
 
+    /// Beside a watch of the other kind on the same descriptor.
+    @Test func writable() async throws {
+        let (one, other) = try UnixSocket.pair()
+        let (reads, writes) = (Counter(), Counter())
+        let piece = [UInt8](repeating: 1, count: 65_536)
+        while try UnixSocket.send(piece[...], to: one) > 0 {}
+        let readable = loop.whenReadable(one) { reads.add() }
+        let writable = loop.whenWritable(one) { writes.add() }
+        #expect(readable.isOf(one) && writable.isOf(one) && !writable.isOf(other))
+        // The loop has looked when it has told of this.
+        _ = try UnixSocket.send([1], to: other)
+        await reads.wait(for: 1)
+        #expect(writes.count.withLock { $0 } == 0)
+        while case .bytes = try UnixSocket.receive(from: other) {}
+        await writes.wait(for: 1)
+        for watch in [readable, writable] { watch.cancel() }
+    }
+
     @Test func watchKeepsItsDescriptorOpen() async throws {
         let counter = Counter()
         let (first, second) = try UnixSocket.pair()

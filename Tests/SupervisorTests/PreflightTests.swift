@@ -140,6 +140,14 @@ struct PreflightTests {
         Row(.blocker, .ramUnknown, "memory 'dimm' of 32 MiB") {
             $0.running?.backends.append(Preflight.Backend(id: "dimm", size: 32 << 20, isShared: true))
         },
+        // QEMU is not asked about what the guest has by it.
+        Row(.warning, .argumentsUnproven, "'-device edu,id=a' may or may not cross a handover") {
+            $0.hardware.single.extraArguments = ["-device", "edu,id=a"]
+            $0.running?.commandLine += ["-device", "edu,id=a"]
+        },
+        Row(.blocker, .devicesDiffer, "would have 'isa-serial,chardev=console,index=0', 'virtio-blk-pci") {
+            $0.running?.commandLine += ["-device", "edu,id=a"]
+        },
         Row(.blocker, .guestNotRunning, "in QEMU's state 'paused'") { $0.running?.state = .paused },
         Row(.blocker, .migrationBlocked, "can't save this guest: VFIO") { $0.running?.blockers = ["VFIO"] },
         Row(.blocker, .qemuUnusable, "it exited") { $0.program = .unusable("it exited") },

@@ -38,6 +38,7 @@ struct GuestPlan: Sendable {
     var inventory: [String] {
         ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
             + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])
+            + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
     }
 
     /// What the test guest is told by its kernel's command line.

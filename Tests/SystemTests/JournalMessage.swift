@@ -34,5 +34,7 @@ enum JournalMessage: String {
     case rehearsalFailed = "adc3f53419fb43c09534bc7a7a69e7b3"
     case preflightWarning = "9a97e549b40f40b080adfef7058cc904"
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
+    case watchdogFired = "d044ed3f95b14a819bc5a2124ba556f6"
+    case guestPanicked = "f6e17eedf46f4090a6b252235c79ee4c"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
 }

@@ -145,13 +145,9 @@ extension SystemTests {
             withoutRemedy: Bool = false,
             on system: BootedSystem
         ) async throws -> String {
-            let path = "/usr/local/bin/qemu-\(tree.rawValue)"
-            var script = tree.qemuScript
-            if withoutRemedy { script = QEMUWrapper.dropping(",queue-size=1024", from: script) }
-            // A package replaces the file, too.
-            try await system.write("\(path).new", script)
-            try await system.run(["sh", "-c", "chmod 755 \(path).new && mv \(path).new \(path)"])
-            return path
+            try await system.installQEMU(of: tree) { script in
+                withoutRemedy ? QEMUWrapper.dropping(",queue-size=1024", from: script) : script
+            }
         }
 
         /// As far as it is a release's name.
@@ -168,5 +164,16 @@ extension SystemTests {
         private func hasLongQueues(_ guest: RunningGuest) throws -> Bool {
             try #require(try guest.vmProcesses().first).arguments.contains { $0.hasSuffix(",queue-size=1024") }
         }
+    }
+}
+
+extension BootedSystem {
+    /// The QEMU of another Debian release, by the path that it gets.
+    func installQEMU(of tree: DebianTree, _ change: (String) -> String = { $0 }) async throws -> String {
+        let path = "/usr/local/bin/qemu-\(tree.rawValue)"
+        // A package replaces the file, too.
+        try await write("\(path).new", change(tree.qemuScript))
+        try await run(["sh", "-c", "chmod 755 \(path).new && mv \(path).new \(path)"])
+        return path
     }
 }

@@ -9,6 +9,7 @@ extension SystemTests {
             try await withBootedSystem { system in
                 var plan = GuestPlan()
                 plan.handover = ["LoadTimeoutSec=60s"]
+                plan.addDevices()
                 let guest = try await RunningGuest(plan, on: system)
                 let old = try #require(try guest.vmProcesses().first)
                 let supervisor = try #require(

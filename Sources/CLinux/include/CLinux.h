@@ -63,6 +63,8 @@ void clinux_terminal_restore(void);
 int clinux_epoll_create(void);
 // Level-triggered. `token` comes back from clinux_epoll_wait when fd is readable, hung up or in error.
 int clinux_epoll_add(int epoll, int fd, uint64_t token);
+// Likewise when fd can be written to.
+int clinux_epoll_add_writable(int epoll, int fd, uint64_t token);
 int clinux_epoll_remove(int epoll, int fd);
 // At most 64 tokens at once; 0 when the time is up or a signal came. A negative timeout waits for ever.
 int clinux_epoll_wait(int epoll, uint64_t *tokens, int room, int timeout_ms);
