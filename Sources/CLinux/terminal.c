@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -21,6 +22,11 @@ static void crashed(int signal_number) {
     clinux_terminal_restore();
     signal(signal_number, SIG_DFL);
     raise(signal_number);
+}
+
+int clinux_terminal_columns(int fd) {
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }
 
 int clinux_terminal_raw(int fd) {

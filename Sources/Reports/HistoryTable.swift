@@ -45,13 +45,33 @@ public struct HistoryTable {
             pauses.append(pause)
             if pauses.count > HistoryTable.pictureWidth { pauses.removeFirst() }
         }
-        return HistoryTable.row(
-            LocalTime.text(record.time),
-            HistoryTable.labels[record.kind] ?? record.event,
-            record.generation.map { "\($0)" } ?? "",
-            record.pause.map { "\(Milliseconds(microseconds: $0))" } ?? "",
-            details(record)
-        )
+        let details = details(record)
+        func row(_ details: String) -> String {
+            HistoryTable.row(
+                LocalTime.text(record.time),
+                HistoryTable.labels[record.kind] ?? record.event,
+                record.generation.map { "\($0)" } ?? "",
+                record.pause.map { "\(Milliseconds(microseconds: $0))" } ?? "",
+                details
+            )
+        }
+        let line = row(details)
+        guard let columns = style.columns, line.count > columns, !details.isEmpty else { return line }
+        return ([row("")] + HistoryTable.wrap(details, columns: columns)).joined(separator: "\n")
+    }
+
+    /// Words on lines of their own, below the one that they belong to.
+    private static func wrap(_ text: String, columns: Int) -> [String] {
+        let indent = "    "
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= columns {
+                lines[lines.count - 1] += " \(word)"
+            } else {
+                lines.append(indent + word)
+            }
+        }
+        return lines
     }
 
     /// The pauses over time; nil where there was no handover.

@@ -1,17 +1,25 @@
 import Glibc
+import Linux
 
 /// What the reader of the output can show.
 public struct OutputStyle: Sendable {
     /// More than ASCII: block characters, arrows.
     public let isRich: Bool
 
-    public init(isRich: Bool) { self.isRich = isRich }
+    /// How many characters fit on a line; nil where lines may have any length.
+    public let columns: Int?
+
+    public init(isRich: Bool, columns: Int? = nil) {
+        self.isRich = isRich
+        self.columns = columns
+    }
 
     /// Of standard output.
     public static var standardOutput: OutputStyle {
         let names = ["LC_ALL", "LC_CTYPE", "LANG"]
         let locale = names.lazy.compactMap { getenv($0).map { String(cString: $0) } }.first { !$0.isEmpty }
-        return OutputStyle(isRich: isatty(STDOUT_FILENO) == 1 && locale.map(isUTF8) ?? false)
+        guard RawTerminal.isTerminal(STDOUT_FILENO) else { return OutputStyle(isRich: false) }
+        return OutputStyle(isRich: locale.map(isUTF8) ?? false, columns: RawTerminal.columns(STDOUT_FILENO))
     }
 
     static func isUTF8(_ locale: String) -> Bool {

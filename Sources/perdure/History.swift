@@ -30,7 +30,10 @@ struct History: ParsableCommand {
             print(table.line(record))
         }
         if let picture = table.picture { print("\n\(picture)") }
-        if isEmpty { throw Exit.failure("the journal has nothing of a guest '\(guest.name)'") }
+        if isEmpty {
+            let hint = geteuid() == 0 ? "" : "; only root and the group 'systemd-journal' may read all of it"
+            throw Exit.failure("the journal has nothing of a guest '\(guest.name)'\(hint)")
+        }
     }
 }
 

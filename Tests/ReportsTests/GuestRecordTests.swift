@@ -78,6 +78,21 @@ struct GuestRecordTests {
         )
     }
 
+    @Test func narrowTerminal() throws {
+        let record = try #require(GuestRecord(time: 0, fields: GuestRecordTests.handover))
+        var table = HistoryTable(style: OutputStyle(isRich: true, columns: 60))
+        let lines = table.line(record).split(separator: "\n").map(String.init)
+        #expect(lines[0].hasSuffix("8.3 ms") && lines.allSatisfy { $0.count <= 60 })
+        #expect(
+            lines.dropFirst() == [
+                "    QEMU 7.2.22 → 10.0.3; prepare 300.0 ms, stop 0.7 ms,",
+                "    save 4.1 ms, load 2.9 ms, continue 0.4 ms",
+            ]
+        )
+        var wide = HistoryTable(style: OutputStyle(isRich: true, columns: 200))
+        #expect(!wide.line(record).contains("\n"))
+    }
+
     /// However long the history is, so much is kept of it.
     @Test func pictureIsBounded() throws {
         var table = HistoryTable(style: OutputStyle(isRich: true))

@@ -5,7 +5,7 @@ import Testing
 extension SystemTests {
     /// What an administrator is told of a guest by the journal, and by what is made from it.
     @Suite struct ReportTests {
-        @Test func whatTheJournalKnows() async throws {
+        @Test func whatAnAdministratorIsTold() async throws {
             try await withBootedSystem { system in
                 let talker = try await QEMUWrapper.lastWords.install(on: system)
                 let watch = ["systemd-run", "--quiet", "--unit=watch", "-p", "StandardOutput=file:/run/watch"]

@@ -58,6 +58,8 @@ int clinux_pipe(void);
 // Puts the terminal into raw mode until clinux_terminal_restore, the program's end or its crash.
 int clinux_terminal_raw(int fd);
 void clinux_terminal_restore(void);
+// How many columns a terminal has; 0 where that is not known.
+int clinux_terminal_columns(int fd);
 
 // epoll.c
 int clinux_epoll_create(void);
