@@ -99,7 +99,6 @@ extension GuestSupervisor {
         vm.exitWatch = loop.whenReadable(vm.handle.descriptor) { [weak self] in
             self?.assumeIsolated { $0.ended(pid) }
         }
-        watchOutput(of: vm)
     }
 
     private func ended(_ pid: Int32) {

@@ -151,8 +151,11 @@ public actor GuestSupervisor {
         let before = lifecycle.state
         for effect in lifecycle.handle(event) { carryOut(effect) }
         tellStatus()
-        // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
-        if case .standing = lifecycle.state, before != lifecycle.state { ResidentMemory.trim() }
+        if case .standing = lifecycle.state, before != lifecycle.state {
+            journalOutput()
+            // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
+            ResidentMemory.trim()
+        }
         seeThatItRuns()
         openAgentChannel()
         openDisplay()
@@ -259,6 +262,7 @@ public actor GuestSupervisor {
 
     /// The watchdog is fed only while the guest's VM process answers.
     private func feedWatchdog(deadline: Duration) {
+        journalOutput()
         loop.spawn { await feedWatchdogOnceAnswered(deadline) }
     }
 

@@ -32,7 +32,6 @@ struct ProcessOutput: Sendable {
         var lines: [String] = []
         /// Offset behind the last of them.
         var end: Int
-        var hasMore = false
     }
 
     /// At most `limit` whole lines from `offset` on, as they may be logged.
@@ -40,17 +39,17 @@ struct ProcessOutput: Sendable {
     func lines(from offset: Int, limit: Int, isFinal: Bool = false) -> Lines {
         let begin = min(max(0, offset), ProcessOutput.size)
         var found = Lines(end: begin)
-        guard let bytes = try? file.read(at: UInt64(begin), count: ProcessOutput.size - begin) else { return found }
+        // Mostly there is nothing new.
+        guard let next = try? file.read(at: UInt64(begin), count: 1), next.first ?? 0 != 0,
+            let bytes = try? file.read(at: UInt64(begin), count: ProcessOutput.size - begin)
+        else { return found }
         var rest = bytes.prefix { $0 != 0 }
         while !rest.isEmpty {
             let line = rest.prefix { $0 != UInt8(ascii: "\n") }
             let isWhole = line.endIndex < rest.endIndex
             // Nothing is written behind a full file's last byte.
             guard isWhole || isFinal || begin + rest.endIndex == ProcessOutput.size else { break }
-            if found.lines.count == limit {
-                found.hasMore = true
-                break
-            }
+            if found.lines.count == limit { break }
             let text = String(decoding: line, as: UTF8.self)
             if !line.isEmpty { found.lines.append(ForeignText.printable(text, limit: ProcessOutput.longestLine)) }
             rest = rest[min(line.endIndex + 1, rest.endIndex)...]

@@ -11,8 +11,6 @@ final class VMProcess {
     let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
-    var outputWatch: ReadWatch?
-    var outputTimer: Timer?
     /// What it was started with, where that may differ from what the ledger says.
     var hardware: GuestHardware?
     /// What CPUID says to the guest, once asked: it does not change.
