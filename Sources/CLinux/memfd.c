@@ -7,6 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif
@@ -16,10 +20,12 @@ _Static_assert(CLINUX_SEAL_SHRINK == F_SEAL_SHRINK, "seal values are the kernel'
 _Static_assert(CLINUX_SEAL_GROW == F_SEAL_GROW, "seal values are the kernel's");
 _Static_assert(CLINUX_SEAL_WRITE == F_SEAL_WRITE, "seal values are the kernel's");
 
-int clinux_memfd_create(const char *name) {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+int clinux_memfd_create(const char *name, unsigned huge_page) {
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    if (huge_page) flags |= MFD_HUGETLB | huge_page << MFD_HUGE_SHIFT;
+    int fd = memfd_create(name, flags | MFD_EXEC);
     // Kernels before 6.3 do not know MFD_EXEC: there every memfd is executable-capable.
-    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, flags);
     return fd;
 }
 

@@ -14,27 +14,31 @@ struct DefinitionBuilder {
         let enable = value("Enable", section(.console), Values.boolean) ?? true
         let (firmware, disks) = (firmware(), disks())
         checkVariables(firmware, beside: disks)
-        let hardware = GuestHardware(
+        let (cpuCount, topology) = processors()
+        let ram = ram()
+        var hardware = GuestHardware(
             machine: value("Machine", guest, Values.machine) ?? "q35",
             accelerator: accelerator,
-            cpuCount: value("Count", section(.cpu)) { text throws(ValueProblem) in
-                try Values.integer(text, in: GuestHardware.cpuCounts)
-            }
-                ?? 1,
+            cpuCount: cpuCount,
             cpuModel: cpuModel(accelerator),
             uuid: value("UUID", guest, Values.uuid),
-            ram: ram(),
+            ram: ram,
             kernel: kernel(disks),
             firmware: firmware,
             disks: disks,
             console: enable,
             devices: devices()
         )
+        hardware.topology = topology
+        hardware.cpuFeatures = cpuFeatures()
+        hardware.room = memoryRoom(ram)
+        hardware.isLocked = value("Lock", section(.memory), Values.boolean) ?? false
         return GuestDefinition(
             name: name,
             description: value("Description", guest, Values.description),
             qemu: existingFile("QEMU", guest, [.regular]) ?? GuestDefinition.defaultQEMU,
             hardware: hardware,
+            overcommit: value("Overcommit", section(.memory), Values.boolean) ?? false,
             handover: handover(),
             stop: stop(),
             crash: crash(),
@@ -77,7 +81,7 @@ struct DefinitionBuilder {
             }
             // Reported once; from there on, the sum must not overflow.
             total = min(sum, limits.upperBound + 1)
-            blocks.append(RAMBlock(id: section.name.id, size: size))
+            blocks.append(RAMBlock(id: section.name.id, size: size, hugePages: hugePages(section, size: size)))
         }
         return blocks
     }
@@ -161,7 +165,7 @@ struct DefinitionBuilder {
         )
     }
 
-    private mutating func warnOfNoEffect(_ keys: [String], _ section: Section?, unless condition: String) {
+    mutating func warnOfNoEffect(_ keys: [String], _ section: Section?, unless condition: String) {
         for key in keys {
             guard let assignment = section?.assignments[key], !assignment.value.isEmpty else { continue }
             problems.add("\(key)= has no effect without \(condition)", at: assignment.place, .warning)

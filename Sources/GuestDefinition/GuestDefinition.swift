@@ -5,6 +5,8 @@ public struct GuestDefinition: Sendable, Equatable {
     /// Absolute path of the QEMU binary.
     public var qemu: String
     public var hardware: GuestHardware
+    /// Whether the guest may be given more memory than the host has available.
+    public var overcommit: Bool
     public var handover: HandoverTimeouts
     public var stop: StopPolicy
     public var crash: CrashPolicy
@@ -18,6 +20,7 @@ public struct GuestDefinition: Sendable, Equatable {
         description: String? = nil,
         qemu: String = GuestDefinition.defaultQEMU,
         hardware: GuestHardware,
+        overcommit: Bool = false,
         handover: HandoverTimeouts = HandoverTimeouts(),
         stop: StopPolicy = StopPolicy(),
         crash: CrashPolicy? = nil,
@@ -28,6 +31,7 @@ public struct GuestDefinition: Sendable, Equatable {
         self.description = description
         self.qemu = qemu
         self.hardware = hardware
+        self.overcommit = overcommit
         self.handover = handover
         self.stop = stop
         self.crash = crash ?? CrashPolicy(dumpDirectory: CrashPolicy.defaultDumpDirectory(of: name))

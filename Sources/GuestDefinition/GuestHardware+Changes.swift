@@ -11,6 +11,7 @@ extension GuestHardware {
                 result.disks[index].aio = counterpart.aio
             }
         }
+        result.isLocked = wanted.isLocked
         if single.watchdog != nil, let action = wanted.single.watchdog { result.single.watchdog = action }
         return result
     }
@@ -25,8 +26,24 @@ extension GuestHardware {
         changes.compare("[Guest] UUID=", uuid, running.uuid)
         changes.compare("[CPU] Count=", "\(cpuCount)", "\(running.cpuCount)")
         changes.compare("[CPU] Model=", cpuModel, running.cpuModel)
+        changes.compare("[CPU] Sockets=", topology.map { "\($0.sockets)" }, running.topology.map { "\($0.sockets)" })
+        changes.compare("[CPU] Cores=", topology.map { "\($0.cores)" }, running.topology.map { "\($0.cores)" })
+        changes.compare("[CPU] Threads=", topology.map { "\($0.threads)" }, running.topology.map { "\($0.threads)" })
+        changes.compare(
+            "[CPU] Features=",
+            cpuFeatures?.joined(separator: ","),
+            running.cpuFeatures?.joined(separator: ",")
+        )
+        changes.compare(
+            "[Memory] MaximumSize=",
+            room.map { sizeText($0.maximumSize) },
+            running.room.map { sizeText($0.maximumSize) }
+        )
+        changes.compare("[Memory] Slots=", room.map { "\($0.slots)" }, running.room.map { "\($0.slots)" })
+        changes.compare("[Memory] Lock=", word(isLocked), word(running.isLocked))
         changes.compareSections("RAM", ram, running.ram, id: \.id) { changes, title, new, old in
             changes.compare("\(title) Size=", sizeText(new.size), sizeText(old.size))
+            changes.compare("\(title) HugePages=", new.hugePages?.rawValue, old.hugePages?.rawValue)
         }
         changes.compare(firmware, running.firmware)
         changes.compare("[Kernel] Image=", kernel?.image, running.kernel?.image)

@@ -24,6 +24,16 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var console: Bool
     /// Nil where there are none; see `single`.
     var devices: GuestDevices?
+    /// Nil where it follows from the number of CPUs and NUMA nodes.
+    public var topology: CPUTopology?
+    /// `NAME=on` or `NAME=off`, on top of the model; nil where there are none.
+    public var cpuFeatures: [String]?
+    /// Nil where the guest can't get more memory while it runs.
+    public var room: MemoryRoom?
+    /// See `dimms`.
+    var addedDIMMs: [DIMM]?
+    /// See `isLocked`.
+    var locked: Bool?
 
     public init(
         machine: String,
@@ -56,13 +66,14 @@ extension GuestHardware {
     /// Whether this is within what any definition can ask for.
     public var isPlausible: Bool {
         var total: UInt64 = 0
-        for block in ram {
+        for block in memoryBlocks {
             let (sum, overflow) = total.addingReportingOverflow(block.size)
             if overflow { return false }
             total = sum
         }
         return GuestHardware.cpuCounts.contains(cpuCount) && GuestHardware.ramBlockCounts.contains(ram.count)
-            && total <= GuestHardware.largestRAM && disks.count <= QEMUCommandLine.diskSlots.count
+            && total <= GuestHardware.largestRAM && dimms.count <= MemoryRoom.slotCounts.upperBound
+            && disks.count <= QEMUCommandLine.diskSlots.count
     }
 
     static let cpuCounts = 1...255
@@ -82,10 +93,13 @@ public struct RAMBlock: Sendable, Equatable, Codable {
     public var id: String
     /// In bytes; a multiple of 2 MiB, at least 32 MiB.
     public var size: UInt64
+    /// Nil where the block is of ordinary pages.
+    public var hugePages: HugePageSize?
 
-    public init(id: String, size: UInt64) {
+    public init(id: String, size: UInt64, hugePages: HugePageSize? = nil) {
         self.id = id
         self.size = size
+        self.hugePages = hugePages
     }
 }
 

@@ -74,7 +74,7 @@ public enum QEMUCommandLine {
     /// Every type that stands behind `-device`, whatever the version.
     public static let deviceTypes = [
         "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial", "VGA", "virtio-rng-pci",
-        "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport",
+        "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport", "pc-dimm",
     ]
     /// Every type that stands behind `-object`.
     public static let objectTypes = ["memory-backend-file", "monitor-qmp", "rng-builtin"]
@@ -98,23 +98,28 @@ public enum QEMUCommandLine {
 
     /// With 'host' there is nothing to enforce: it means whatever the accelerator can do.
     private static func cpu(of hardware: GuestHardware) -> String {
-        hardware.cpuModel == "host" ? "host" : hardware.cpuModel + ",enforce"
+        let model = ([hardware.cpuModel] + (hardware.cpuFeatures ?? [])).joined(separator: ",")
+        return hardware.cpuModel == "host" ? model : model + ",enforce"
     }
 
     private static func processor(of hardware: GuestHardware) -> [String] {
         var machine = hardware.machine
         if hardware.ram.count == 1 { machine += ",memory-backend=\(backend(hardware.ram[0]))" }
         machine += firmwareOptions(of: hardware)
-        let megabytes = hardware.ram.reduce(0) { $0 + $1.size } >> 20
+        var size = "\(hardware.ram.reduce(0) { $0 + $1.size } >> 20)M"
+        if let room = hardware.room { size += ",slots=\(room.slots),maxmem=\(room.maximumSize >> 20)M" }
         return [
             "-accel", hardware.accelerator.rawValue, "-machine", machine, "-cpu", cpu(of: hardware),
-            "-smp", topology(of: hardware), "-m", "\(megabytes)M",
+            "-smp", topology(of: hardware), "-m", size,
         ]
     }
 
     /// Guests expect the CPUs of one socket to be on one NUMA node, and Linux complains loudly otherwise.
     private static func topology(of hardware: GuestHardware) -> String {
         let (cpus, nodes) = (hardware.cpuCount, hardware.ram.count)
+        if let given = hardware.topology {
+            return "\(cpus),sockets=\(given.sockets),cores=\(given.cores),threads=\(given.threads)"
+        }
         guard nodes > 1 else { return "\(cpus)" }
         let sockets = cpus.isMultiple(of: nodes) ? nodes : cpus
         return "\(cpus),sockets=\(sockets),cores=\(cpus / sockets),threads=1"
@@ -129,7 +134,9 @@ public enum QEMUCommandLine {
         // Next to nothing of a private view is written: no memory is set aside for all of it.
         let sharing = copyOnWrite ? "share=off,reserve=off" : "share=on"
         var arguments: [String] = []
-        for block in hardware.ram {
+        // In a private view it would be copied.
+        if hardware.isLocked && !copyOnWrite { arguments += ["-overcommit", "mem-lock=on"] }
+        for block in hardware.memoryBlocks {
             guard let descriptor = descriptors[block.id] else {
                 preconditionFailure("no file descriptor was given for the RAM block '\(block.id)'")
             }
@@ -137,6 +144,12 @@ public enum QEMUCommandLine {
                 "-object",
                 "memory-backend-file,id=\(backend(block)),size=\(block.size),"
                     + "mem-path=/proc/self/fd/\(descriptor),\(sharing)",
+            ]
+        }
+        for dimm in hardware.dimms {
+            let address = String(dimm.address, radix: 16)
+            arguments += [
+                "-device", "pc-dimm,id=dimm.\(dimm.id),memdev=ram.\(dimm.id),slot=\(dimm.slot),addr=0x\(address)",
             ]
         }
         guard hardware.ram.count > 1 else { return arguments }

@@ -2,6 +2,7 @@
 enum SectionKind: String, CaseIterable {
     case guest = "Guest"
     case cpu = "CPU"
+    case memory = "Memory"
     case ram = "RAM"
     case firmware = "Firmware"
     case kernel = "Kernel"
@@ -22,8 +23,8 @@ enum SectionKind: String, CaseIterable {
     var isNamed: Bool {
         switch self {
         case .ram, .disk: true
-        case .guest, .cpu, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu, .console,
-            .handover, .stop, .crash:
+        case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
+            .console, .handover, .stop, .crash:
             false
         }
     }
@@ -31,8 +32,9 @@ enum SectionKind: String, CaseIterable {
     var keys: [String] {
         switch self {
         case .guest: ["Description", "Machine", "Accelerator", "QEMU", "UUID"]
-        case .cpu: ["Count", "Model"]
-        case .ram: ["Size"]
+        case .cpu: ["Count", "Model", "Sockets", "Cores", "Threads", "Features"]
+        case .memory: ["MaximumSize", "Slots", "Lock", "Overcommit"]
+        case .ram: ["Size", "HugePages"]
         case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
@@ -61,7 +63,8 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
+        case .guest, .cpu, .memory, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display,
+            .qemu,
             .console, .handover, .stop, .crash:
             31
         }

@@ -256,7 +256,7 @@ public struct Lifecycle: Hashable, Sendable {
         let answer: [Effect] = run.ticket.map { [.reply($0, .done)] } ?? []
         let effects: [Effect] = [.report(.finished(run.operation))] + answer
         switch run.operation {
-        case .start, .startAnew, .handover, .rehearse, .load, .resume, .rollBack, .finishHandover:
+        case .start, .startAnew, .handover, .rehearse, .changeMemory, .load, .resume, .rollBack, .finishHandover:
             return effects + settle(.running)
         case .save: return effects + settle(.saved(hasVMProcess: true))
         case .exec: return effects + settle(.waiting)

@@ -17,6 +17,7 @@ public enum Request: String, CaseIterable, Sendable {
     case load
     case upgrade
     case rehearse
+    case changeMemory
 
     /// The operation that answers the request where the guest stands so, or why not.
     public func operation(standing: Standing) -> Result<Operation, Refusal> {
@@ -24,6 +25,7 @@ public enum Request: String, CaseIterable, Sendable {
         case (.save, .running): .success(.save)
         case (.upgrade, .running): .success(.handover)
         case (.rehearse, .running): .success(.rehearse)
+        case (.changeMemory, .running): .success(.changeMemory)
         case (.exec, .saved), (.exec, .waiting): .success(.exec)
         case (.load, .waiting): .success(.load)
         case (_, .unclear(let reason)): .failure(Refusal("nothing is done to it until this is cleared up: \(reason)"))
@@ -34,9 +36,9 @@ public enum Request: String, CaseIterable, Sendable {
         case (.load, .running): .failure(Refusal("the guest is running: there is no saved state to load"))
         case (.load, .saved):
             .failure(Refusal("the guest is saved, but no new VM process waits for it; run 'perdure exec' first"))
-        case (.upgrade, .saved), (.rehearse, .saved):
+        case (.upgrade, .saved), (.rehearse, .saved), (.changeMemory, .saved):
             .failure(Refusal("the guest is saved; go on with 'perdure exec' and 'perdure load'"))
-        case (.upgrade, .waiting), (.rehearse, .waiting):
+        case (.upgrade, .waiting), (.rehearse, .waiting), (.changeMemory, .waiting):
             .failure(Refusal("a new VM process waits to load the saved guest; go on with 'perdure load'"))
         }
     }

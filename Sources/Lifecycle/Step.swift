@@ -49,6 +49,8 @@ public enum Step: String, CaseIterable, Sendable {
     /// Give the guest's memory back. The ledger stays until systemd gives the store up, so that a supervisor which is
     /// started by a crash of this one does not boot the guest anew.
     case emptyStore = "empty-store"
+    /// Give the guest a DIMM, or take one away.
+    case changeMemory = "change-memory"
     /// Note for the next supervisor that it was started by a restart.
     case recordRestart = "record-restart"
 }
@@ -76,6 +78,7 @@ public enum Operation: String, CaseIterable, Sendable {
     case abandon
     /// Boot a guest that was lost.
     case startAnew = "start-anew"
+    case changeMemory = "change-memory"
     /// Make way for the next supervisor.
     case leave
 
@@ -108,6 +111,7 @@ public enum Operation: String, CaseIterable, Sendable {
         case .conclude: [.recordStopping, .endVMProcess, .emptyStore]
         case .abandon: [.recordLost, .dumpMemory, .emptyStore]
         case .startAnew: [.admitRestart] + Operation.start.steps
+        case .changeMemory: [.changeMemory]
         case .leave: [.recordRestart]
         }
     }
@@ -136,6 +140,8 @@ public enum Operation: String, CaseIterable, Sendable {
         case (.stop, _), (.conclude, _), (.abandon, _): .goOn
         // It makes way only once the next supervisor will find everything.
         case (.leave, _): .steps([])
+        // The step leaves nothing half done.
+        case (.changeMemory, _): .steps([])
         case (.resume, _), (.rollBack, _), (.finishHandover, _): .lose
         }
     }

@@ -10,8 +10,16 @@ public enum MemoryFile {
     }
 
     /// A zeroed memory file of `size` bytes. Memory is taken when pages are first written.
-    public static func create(_ name: String, size: UInt64 = 0, growth: Growth) throws(SystemCallError) -> Descriptor {
-        let file = Descriptor(owning: try check("memfd_create", on: name) { clinux_memfd_create(name) })
+    ///
+    /// - Parameter hugePages: size of the pages, which must be set aside on the host; nil for ordinary ones.
+    public static func create(
+        _ name: String,
+        size: UInt64 = 0,
+        growth: Growth,
+        hugePages: UInt64? = nil
+    ) throws(SystemCallError) -> Descriptor {
+        let exponent = UInt32(hugePages?.trailingZeroBitCount ?? 0)
+        let file = Descriptor(owning: try check("memfd_create", on: name) { clinux_memfd_create(name, exponent) })
         try resize(file, to: size, name: name)
         if growth == .fixed {
             let seals = Int32(CLINUX_SEAL_GROW | CLINUX_SEAL_SHRINK | CLINUX_SEAL_SEAL)

@@ -49,7 +49,8 @@ struct CommandLineParts {
         for (option, value) in zip(arguments, arguments.dropFirst()) {
             switch option {
             case "-device":
-                devices.append("'\(CommandLineParts.withoutRemedies(value))'")
+                // Not DIMMs: one that the guest has got while it runs is not on the command line.
+                if !value.hasPrefix("pc-dimm,") { devices.append("'\(CommandLineParts.withoutRemedies(value))'") }
                 addOptions(.device, value)
             case "-object": addOptions(.object, value)
             case "-chardev": addOptions(.characterBackend, value)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import GuestDefinition
 import Lifecycle
 import Linux
 import Varlink
@@ -99,12 +100,41 @@ final class ControlConnection {
             replyOrRefuse(supervisor) { supervisor in try await supervisor.check(qemu: parameters.qemu) }
         case .getMemory:
             replyOrRefuse(supervisor) { supervisor in GuestInterface.MemoryReply(try await supervisor.memory()) }
+        case .addMemory: addMemory(message, supervisor)
+        case .removeMemory: removeMemory(message, supervisor)
         case .setBalloon:
             guard let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.BalloonParameters.self) else {
                 return invalidParameter("bytes")
             }
             replyOrRefuse(supervisor) { supervisor in
                 GuestInterface.MemoryReply(try await supervisor.setBalloon(bytes: wanted.bytes))
+            }
+        }
+    }
+
+    private func addMemory(_ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+        let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.AddMemoryParameters.self)
+        guard let wanted, let size = UInt64(exactly: wanted.bytes) else { return invalidParameter("bytes") }
+        changeMemory(.add(RAMBlock(id: wanted.id, size: size)), supervisor)
+    }
+
+    private func removeMemory(_ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+        guard let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.RemoveMemoryParameters.self)
+        else {
+            return invalidParameter("id")
+        }
+        changeMemory(.remove(wanted.id), supervisor)
+    }
+
+    private func changeMemory(_ change: GuestSupervisor.MemoryChange, _ supervisor: isolated GuestSupervisor) {
+        replyOrRefuse(supervisor) { supervisor in
+            let answer = await withCheckedContinuation { continuation in
+                supervisor.request(change) { continuation.resume(returning: $0) }
+            }
+            switch answer {
+            case .done: return GuestInterface.MemoryReply(try await supervisor.memory())
+            case .refused(let refusal): throw refusal
+            case .failed(let reason): throw Refusal(reason)
             }
         }
     }

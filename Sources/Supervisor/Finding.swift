@@ -28,6 +28,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case cpuBitsMissing = "cpu-bits-missing"
         case cpuBitsAdded = "cpu-bits-added"
         case cpuDiffers = "cpu-differs"
+        case sharedHugePagesOff = "shared-huge-pages-off"
         case memoryShort = "memory-short"
         case needsPowerCycle = "needs-power-cycle"
         case appliedByHandover = "applied-by-handover"

@@ -33,7 +33,7 @@ extension GuestSupervisor {
         guard let ranges = ledger.memoryMap else {
             throw Lifecycle.Failure("where the guest had which RAM is not known, so none of it is kept")
         }
-        let files = ledger.hardware.ram.compactMap { block in
+        let files = ledger.hardware.memoryBlocks.compactMap { block in
             inventory[Inventory.ram(block.id)].map { (block.id, $0) }
         }
         let dump = MemoryDump(

@@ -29,12 +29,19 @@ extension GuestSupervisor {
         case "SHUTDOWN":
             let reason = (try? event.data(as: ShutdownData.self).reason) ?? ""
             if GuestSupervisor.guestReasons.contains(reason) { notePowerOff(of: vm) }
+        case "DEVICE_DELETED":
+            if let device = try? event.data(as: DeletedDevice.self).device { noteUnplugged(device, from: vm) }
         case "WATCHDOG":
             let action = (try? event.data(as: WatchdogData.self).action) ?? ""
             journal(.watchdogFired(action: ForeignText.printable(action)))
         case "GUEST_PANICKED": journal(.guestPanicked)
         default: break
         }
+    }
+
+    private struct DeletedDevice: Decodable {
+        /// Absent for what has no ID.
+        let device: String?
     }
 
     private struct WatchdogData: Decodable {

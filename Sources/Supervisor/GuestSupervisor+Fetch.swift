@@ -42,7 +42,7 @@ extension GuestSupervisor {
 
     /// Fetches everything that the ledger says there must be and the store does not have.
     func fetchLost(_ ledger: Ledger) {
-        var files = [Inventory.state] + ledger.hardware.ram.map { Inventory.ram($0.id) }
+        var files = [Inventory.state] + ledger.hardware.memoryBlocks.map { Inventory.ram($0.id) }
         if ledger.hardware.console { files.append(Inventory.consoleLog) }
         let pinned = ledger.files ?? []
         files += pinned

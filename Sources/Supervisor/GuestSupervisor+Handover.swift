@@ -60,6 +60,10 @@ extension GuestSupervisor {
         try await current.qmp.execute(Stop(), deadline: timeouts.stop)
         // Its events come before the reply: a guest that has just powered off is not taken up again elsewhere.
         if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
+        // The next VM process was started with it.
+        if let id = current.unplugged.first {
+            throw Lifecycle.Failure("the guest has given up memory '\(id)'; try again")
+        }
     }
 
     func saveState() async throws {

@@ -1,3 +1,4 @@
+import GuestDefinition
 import Lifecycle
 import Linux
 import Systemd
@@ -21,6 +22,8 @@ enum Notice {
     case channelFailed(_ what: String, _ reason: String)
     case watchdogFired(action: String)
     case guestPanicked
+    case memoryAdded(DIMM)
+    case memoryRemoved(String)
 }
 
 extension GuestSupervisor {
@@ -86,6 +89,15 @@ extension GuestSupervisor {
                 .watchdogFired,
                 ["PERDURE_ACTION": action]
             )
+        case .memoryAdded(let dimm):
+            log(
+                "Guest '\(name)' has got memory '\(dimm.id)' of \(dimm.size >> 20) MiB",
+                .notice,
+                .memoryAdded,
+                ["PERDURE_MEMORY": dimm.id, "PERDURE_MEMORY_BYTES": "\(dimm.size)"]
+            )
+        case .memoryRemoved(let id):
+            log("Guest '\(name)' has given memory '\(id)' up", .notice, .memoryRemoved, ["PERDURE_MEMORY": id])
         case .guestPanicked: log("The kernel of guest '\(name)' has panicked", .error, .guestPanicked)
         }
     }
@@ -141,7 +153,9 @@ extension GuestSupervisor {
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
         case .rehearse: log("Rehearsing a handover of guest '\(name)' from \(currentTitle)", .info, .rehearsalBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
-        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .leave: break
+        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .changeMemory,
+            .leave:
+            break
         }
     }
 
@@ -167,7 +181,7 @@ extension GuestSupervisor {
         case .save: log("Guest '\(name)' is paused, and its device state is saved", .notice, .saved, phaseFields)
         case .exec: log("\(currentTitle) waits to load guest '\(name)'", .notice, .executed, versionFields)
         case .stop, .conclude: log("Guest '\(name)' is powered off", .notice, .poweredOff)
-        case .abandon, .leave: break
+        case .abandon, .changeMemory, .leave: break
         }
     }
 

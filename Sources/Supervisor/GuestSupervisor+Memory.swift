@@ -20,7 +20,8 @@ extension GuestSupervisor {
             }
         }
         return GuestInterface.Memory(
-            blocks: hardware.ram.map { GuestInterface.MemoryBlock(id: $0.id, bytes: Int(clamping: $0.size)) },
+            blocks: hardware.memoryBlocks.map { GuestInterface.MemoryBlock(id: $0.id, bytes: Int(clamping: $0.size)) },
+            maximumBytes: hardware.room.map { Int(clamping: $0.maximumSize) },
             balloonBytes: balloon
         )
     }
@@ -33,7 +34,7 @@ extension GuestSupervisor {
                 "the guest has no balloon; add a [Balloon] section to its definition, stop it and start it anew"
             )
         }
-        let total = hardware.ram.reduce(0) { $0 + $1.size }
+        let total = hardware.memoryBlocks.reduce(0) { $0 + $1.size }
         guard let wanted = UInt64(exactly: bytes), (GuestSupervisor.smallestBalloon...total).contains(wanted) else {
             throw Refusal("the guest can be left with \(GuestSupervisor.smallestBalloon >> 20)M to \(total >> 20)M")
         }
@@ -43,6 +44,30 @@ extension GuestSupervisor {
             throw Refusal("QEMU does not change the guest's balloon: \(error)")
         }
         return try await memory()
+    }
+
+    /// Refuses memory that the host does not have, where the definition does not allow for it.
+    func checkHostMemory(_ blocks: [RAMBlock], _ remedy: String) throws {
+        let ordinary = blocks.filter { $0.hugePages == nil }.reduce(0) { $0 + $1.size }
+        let available = try MemoryInformation.available()
+        guard ordinary <= available || definition?.overcommit == true else {
+            throw Lifecycle.Failure(
+                "the guest wants \(ordinary >> 20) MiB of RAM, and the host has \(available >> 20) MiB left; \(remedy), "
+                    + "or allow it by Overcommit=yes in [Memory]"
+            )
+        }
+        // Pages that are set aside are never overcommitted: a guest that touches one more is killed.
+        for pages in HugePageSize.allCases {
+            let wanted = blocks.filter { $0.hugePages == pages }.reduce(0) { $0 + $1.size } / pages.bytes
+            if wanted == 0 { continue }
+            let free = MemoryInformation.freeHugePages(ofSize: pages.bytes)
+            guard wanted <= free else {
+                throw Lifecycle.Failure(
+                    "the guest wants \(wanted) huge pages of \(pages.rawValue), and the host has \(free) free; set more "
+                        + "aside in '\(MemoryInformation.hugePages(ofSize: pages.bytes))/nr_hugepages'"
+                )
+            }
+        }
     }
 
     private func runningGuest() throws(Refusal) -> (VMProcess, GuestHardware) {

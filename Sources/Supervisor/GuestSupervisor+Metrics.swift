@@ -12,7 +12,7 @@ extension GuestSupervisor {
         await lookForReplacedFiles()
         let disks = await diskMetrics()
         let hardware = ledger?.hardware
-        let blocks = hardware?.ram.compactMap { inventory[Inventory.ram($0.id)] } ?? []
+        let blocks = hardware?.memoryBlocks.compactMap { inventory[Inventory.ram($0.id)] } ?? []
         let counters = ledger?.handovers.flatMap { $0.isPlausible ? $0 : nil } ?? HandoverCounters()
         return GuestInterface.Metrics(
             state: metricsState,
@@ -20,7 +20,7 @@ extension GuestSupervisor {
             qemuVersion: current.map { "\($0.record.version)" },
             outdated: current.map { $0.generation == outdatedGeneration } ?? false,
             storeComplete: storeHealth.problem == nil,
-            ramBytes: hardware?.ram.reduce(0) { $0 + Int(clamping: $1.size) } ?? 0,
+            ramBytes: hardware?.memoryBlocks.reduce(0) { $0 + Int(clamping: $1.size) } ?? 0,
             ramUsedBytes: blocks.reduce(0) { $0 + Int(clamping: (try? $1.allocated()) ?? 0) },
             processBytes: current.flatMap { try? MemoryInformation.anonymous(of: $0.record.pid) }.map {
                 Int(clamping: $0)

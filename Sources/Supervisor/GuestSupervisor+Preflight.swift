@@ -15,6 +15,7 @@ extension GuestSupervisor {
     /// Refuses the operation under way where something speaks against it. Called twice: before the next VM process is
     /// started, and with it.
     func checkPreflight() async throws {
+        if next == nil { try await reconcileMemory() }
         guard let ledger, let facts else { return }
         var preflight = Preflight(guest: name, hardware: nextHardware(ledger), program: .usable(facts))
         preflight.changes = definitionChanges
@@ -85,6 +86,7 @@ extension GuestSupervisor {
         preflight.ram = try gatherRAM(ledger, of: current)
         preflight.running = try await gather(current)
         preflight.memory = gatherMemory(of: current)
+        preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         do {
             let facts = try await QEMUProbe.run(path: path, loop: loop, deadline: deadline)
             preflight.program = .usable(facts)
@@ -130,7 +132,7 @@ extension GuestSupervisor {
         let mappings = try vm.map { try Mappings(of: $0.record.pid) }
         let isShared = next?.isThrowAway != true
         let nextMappings = try next.map { try Mappings(of: $0.record.pid) }
-        return try ledger.hardware.ram.map { block in
+        return try ledger.hardware.memoryBlocks.map { block in
             let file = inventory[Inventory.ram(block.id)]
             var ram = Preflight.RAM(id: block.id, size: block.size, isStored: file != nil)
             guard let identity = try file?.identity() else { return ram }

@@ -59,7 +59,7 @@ extension GuestSupervisor {
     }
 
     private func ramProblems(_ ledger: Ledger) -> [String] {
-        let needed = ledger.hardware.ram.map { (Inventory.ram($0.id), $0.size) }
+        let needed = ledger.hardware.memoryBlocks.map { (Inventory.ram($0.id), $0.size) }
         var problems: [String] = []
         for (name, size) in needed {
             guard let file = inventory[name] else {
@@ -81,7 +81,9 @@ extension GuestSupervisor {
                 let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
             else { return nil }
             let output = try? ProcessOutput(of: record.pid)
-            return attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
+            let vm = attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
+            vm.mayDiffer = true
+            return vm
         }
         current = find(ledger.current)
         let other = find(ledger.other)
@@ -166,8 +168,9 @@ extension GuestSupervisor {
         var expected: Set = [
             Inventory.ledger, Inventory.state, Inventory.consoleLog, Inventory.consoleInput,
         ]
-        expected.formUnion(ledger.hardware.ram.map { Inventory.ram($0.id) })
+        expected.formUnion(ledger.hardware.memoryBlocks.map { Inventory.ram($0.id) })
         expected.formUnion(ledger.files ?? [])
+        if let block = ledger.plugging { expected.insert(Inventory.ram(block.id)) }
         if ledger.hardware.single.agent { expected.formUnion([Inventory.agent, Inventory.agentPeer]) }
         for vm in [current, next, previous].compactMap({ $0 }) {
             expected.insert(Inventory.qmp(vm.generation))

@@ -53,14 +53,7 @@ extension GuestSupervisor {
         var hardware = definition.hardware
         hardware.machine = try facts.pinnedMachine(hardware.machine)
         hardware.cpuModel = try facts.pinnedCPUModel(hardware.cpuModel)
-        let wanted = hardware.ram.reduce(0) { $0 + $1.size }
-        let available = try MemoryInformation.available()
-        guard wanted <= available else {
-            throw Lifecycle.Failure(
-                "the guest wants \(wanted >> 20) MiB of RAM, and the host has \(available >> 20) MiB left; "
-                    + "lower Size= in [RAM] or free memory"
-            )
-        }
+        try checkHostMemory(hardware.ram, "lower Size= in [RAM ID] or free memory")
         try await makeVariableStore(hardware)
         let files = try await pinnedFiles(hardware, facts)
         let file = try LedgerFile()
@@ -68,7 +61,12 @@ extension GuestSupervisor {
         for (pinned, contents) in files { inventory[Inventory.file(pinned)] = contents }
         for block in hardware.ram {
             let name = Inventory.ram(block.id)
-            inventory[name] = try MemoryFile.create(name, size: block.size, growth: .fixed)
+            inventory[name] = try MemoryFile.create(
+                name,
+                size: block.size,
+                growth: .fixed,
+                hugePages: block.hugePages?.bytes
+            )
         }
         inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
         if hardware.console {
@@ -112,7 +110,7 @@ extension GuestSupervisor {
         let (log, input) = (inventory[Inventory.consoleLog], inventory[Inventory.consoleInput])
         inherited += [log, input].compactMap { $0 }
         var ram: [String: Int32] = [:]
-        for block in hardware.ram {
+        for block in hardware.memoryBlocks {
             guard let file = inventory[Inventory.ram(block.id)] else { continue }
             ram[block.id] = file.raw
             inherited.append(file)

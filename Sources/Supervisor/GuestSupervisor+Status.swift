@@ -78,6 +78,7 @@ extension GuestSupervisor {
         case .conclude: "Powered off"
         case .abandon: "Lost"
         case .startAnew: "Starting anew"
+        case .changeMemory: "Changing the guest's memory"
         case .leave: "Making way for the next supervisor"
         }
     }

@@ -34,6 +34,7 @@ extension GuestSupervisor {
         case .dumpMemory: try await dumpMemory()
         case .admitRestart: try await admitRestart()
         case .emptyStore: try await emptyStore()
+        case .changeMemory: try await changeMemory()
         case .recordRestart: try await recordRestart()
         }
     }

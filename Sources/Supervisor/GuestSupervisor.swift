@@ -41,6 +41,10 @@ public actor GuestSupervisor {
     /// What `--qemu` asked for, for the operation under way.
     var requestedQEMU: String?
 
+    /// What is to be changed by the operation that has been asked for.
+    var requestedMemory: MemoryChange?
+    var memoryWaiter: CheckedContinuation<Void, Never>?
+
     /// The guest's.
     var current: VMProcess?
     /// Being made ready to become the guest's.
@@ -141,6 +145,7 @@ public actor GuestSupervisor {
         let reloads = ReloadWatch(loop: loop) { [weak self] in self?.assumeIsolated { $0.managerReloaded() } }
         reloadWatch = reloads
         await reloads.start()
+        reconcileMemoryAtRest()
         // The supervisor before may have died because, or while, systemd did not keep everything.
         checkStore()
     }

@@ -34,6 +34,8 @@ struct Ledger: Codable, Equatable, Sendable {
     var refusals: [RefusedLoad]?
     /// Nil where QEMU has not said it.
     var memoryMap: [GuestMemoryRange]?
+    /// Memory that the guest is being given.
+    var plugging: RAMBlock?
     /// Path of the file that the RAM of the guest, now lost, has been kept in.
     var dump: String?
     /// When the guest was started anew after it had been lost, in seconds of the host's uptime.

@@ -6,6 +6,23 @@ package enum MemoryInformation {
     /// What can be had without swapping.
     package static func available() throws -> UInt64 { try field("MemAvailable:", of: "/proc/meminfo") }
 
+    /// Where the kernel tells of its huge pages of a size in bytes.
+    static func hugePages(ofSize size: UInt64) -> String { "/sys/kernel/mm/hugepages/hugepages-\(size >> 10)kB" }
+
+    /// Those that nobody has or has been promised; none where the kernel has no such pages.
+    static func freeHugePages(ofSize size: UInt64) -> UInt64 {
+        let directory = hugePages(ofSize: size)
+        let free = number(in: "\(directory)/free_hugepages") ?? 0
+        let promised = number(in: "\(directory)/resv_hugepages") ?? 0
+        return free > promised ? free - promised : 0
+    }
+
+    /// The kernel's setting for huge pages in shared memory, such as `never`; nil where it has none.
+    static func sharedHugePages() -> String? {
+        let words = try? text(of: "/sys/kernel/mm/transparent_hugepage/shmem_enabled").split { $0 == " " || $0 == "\n" }
+        return words?.first { $0.hasPrefix("[") }.map { String($0.dropFirst().dropLast()) }
+    }
+
     /// What a process has for itself alone, shared memory and program text not counted.
     static func anonymous(of pid: Int32) throws -> UInt64 { try field("RssAnon:", of: "/proc/\(pid)/status") }
 

@@ -6,7 +6,7 @@ extension Preflight {
     var findings: [Finding] {
         let all =
             ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + changeFindings
-            + outdatedFindings
+            + hugePageFindings + outdatedFindings
         return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
     }
 
@@ -192,7 +192,7 @@ extension Preflight {
             generation: 0,
             hardware: hardware,
             descriptors: VMProcessDescriptors(
-                ram: Dictionary(uniqueKeysWithValues: hardware.ram.map { ($0.id, 0) }),
+                ram: Dictionary(uniqueKeysWithValues: hardware.memoryBlocks.map { ($0.id, 0) }),
                 qmp: 0,
                 consoleLog: 0,
                 agent: 0
@@ -278,6 +278,22 @@ extension Preflight {
             found.append(short("'\(group.name)'", group.room, "raise MemoryMax= of '\(group.name)'"))
         }
         return found
+    }
+
+    /// What the host's setting costs: QEMU asks for huge pages, and gets them where the setting is not one of these.
+    private var hugePageFindings: [Finding] {
+        let ordinary = hardware.memoryBlocks.filter { $0.hugePages == nil }.reduce(0) { $0 + $1.size }
+        guard let setting = sharedHugePages, setting == "never" || setting == "deny", ordinary > 0 else { return [] }
+        return [
+            Finding(
+                .note,
+                .sharedHugePagesOff,
+                "the guest's RAM is in pages of 4 KiB, since huge pages in shared memory are set to '\(setting)': each VM "
+                    + "process takes up to \(max(ordinary >> 29, 1)) MiB to keep track of them, and memory is slower",
+                "'echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled' lets guests that are started after it have "
+                    + "huge pages; HugePages= in [RAM ID] sets some aside"
+            )
+        ]
     }
 
     private var changeFindings: [Finding] {

@@ -68,4 +68,6 @@ struct Preflight: Sendable {
     var machine: Machine?
     var changes = DefinitionChanges()
     var memory: Memory?
+    /// The kernel's setting for transparent huge pages in shared memory; nil where it has none.
+    var sharedHugePages: String?
 }

@@ -24,6 +24,10 @@ final class VMProcess {
     var stops = 0
     /// It has been asked whether the guest runs, and has not answered.
     var isBeingAsked = false
+    /// IDs of DIMMs that the guest has given up, and that are not looked after yet.
+    var unplugged: Set<String> = []
+    /// What is plugged may be otherwise than the ledger says: another supervisor's work may have been cut off.
+    var mayDiffer = false
     /// The guest has powered itself off, and this process only waits to be ended.
     var isPoweredOff = false
     var isPreparedToSave = false

@@ -14,6 +14,8 @@ public enum GuestInterface {
         case getConsole = "GetConsole"
         case getMemory = "GetMemory"
         case setBalloon = "SetBalloon"
+        case addMemory = "AddMemory"
+        case removeMemory = "RemoveMemory"
 
         public var qualified: String { "\(name).\(rawValue)" }
     }
@@ -223,6 +225,8 @@ public enum GuestInterface {
 
         type Memory (
           blocks: []MemoryBlock,
+          # What the guest may have in all; null where it can't get any more while it runs
+          maximumBytes: ?int,
           # What the balloon leaves the guest; null where it has none
           balloonBytes: ?int
         )
@@ -257,6 +261,12 @@ public enum GuestInterface {
 
         # Asks the guest to keep so many bytes of its memory and give back the rest. It takes its time.
         method SetBalloon(bytes: int) -> (memory: Memory)
+
+        # Gives the guest a DIMM.
+        method AddMemory(id: string, bytes: int) -> (memory: Memory)
+
+        # Asks the guest to give a DIMM up, and waits a while for that.
+        method RemoveMemory(id: string) -> (memory: Memory)
 
         # It can't be done now. Nothing has been changed.
         error Refused (reason: string)

@@ -28,6 +28,7 @@ struct options {
     bool ignore_power_button;
     bool echo;                /* say each line that the console's input brings */
     bool efi;                 /* write a UEFI variable all the time */
+    bool dimm;                /* take in memory that is plugged, and check it */
     bool rng, watchdog, agent, pvpanic; /* the guest has it, and is to use it */
 };
 
@@ -91,6 +92,9 @@ void start_efi(void);
 /* watchdog.c */
 void start_watchdog(void);
 void let_watchdog_expire(void);
+
+/* dimm.c */
+void start_dimm(void);
 
 /* agent.c */
 void start_agent(void);

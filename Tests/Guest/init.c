@@ -214,6 +214,7 @@ int main(void)
     start_echo();
     start_efi();
     start_watchdog();
+    start_dimm();
     start_agent();
     start_power_button();
     tick();

@@ -121,7 +121,8 @@ struct DefinitionLoaderTests {
             found == [
                 "/usr/lib/perdure/demo.guest:2:6: '12q' is not a size; use a number with K, M, G or T",
                 "/usr/lib/perdure/demo.guest:4:7: '0' is out of range; use 1 to 255",
-                "/usr/lib/perdure/demo.guest:5:1: unknown key 'Nope' in [CPU]; the keys of [CPU] are 'Count', 'Model'",
+                "/usr/lib/perdure/demo.guest:5:1: unknown key 'Nope' in [CPU]; the keys of [CPU] are 'Count', 'Model', 'Sockets', "
+                    + "'Cores', 'Threads', 'Features'",
                 "/run/perdure/demo.guest.d/10-a.conf:2:7: '/boot/none' does not exist",
                 "/etc/perdure/demo.guest.d/20-b.conf:1:1: [Disk a] needs Image=",
                 "/etc/perdure/demo.guest.d/30-c.conf: cannot be opened: Permission denied",

@@ -69,6 +69,70 @@ struct DeviceDiagnosticTests {
         ),
     ]
 
+    static let memoryCases: [Case] = [
+        Case(
+            "huge pages",
+            "[RAM main]\nSize=1026M\nHugePages=1G\n[RAM more]\nSize=64M\nHugePages=4M\n[Kernel]\nImage=/boot/vmlinuz",
+            [
+                "demo.guest:2:6: 1026M is not a multiple of the huge pages' 1G",
+                "demo.guest:6:11: '4M' is not supported; use '2M' or '1G'",
+            ]
+        ),
+        Case(
+            "no room",
+            minimalText + "[Memory]\nMaximumSize=1G\nSlots=256\nLock=x\nOvercommit=x",
+            [
+                "demo.guest:6:13: 1G leaves no room for DIMMs beside the 1G of [RAM ID]; raise it or remove it",
+                "demo.guest:7:7: '256' is out of range; use 1 to 255",
+                "demo.guest:8:6: 'x' is neither yes nor no",
+                "demo.guest:9:12: 'x' is neither yes nor no",
+            ]
+        ),
+        Case(
+            "odd maximum",
+            minimalText + "[Memory]\nMaximumSize=1100M",
+            ["demo.guest:6:13: 1100M is not a multiple of 128M, the size of the pieces that DIMMs come in"]
+        ),
+        Case(
+            "slots for nothing",
+            minimalText + "[Memory]\nSlots=2",
+            ["demo.guest:6:7: warning: Slots= has no effect without MaximumSize="]
+        ),
+        Case(
+            "topology",
+            minimalText + "[CPU]\nCount=4\nSockets=2\nCores=3",
+            [
+                "demo.guest:6:7: 4 CPUs can't be 2 × 3 × 1 (sockets, cores, threads), which is 6; remove Count= or mend it"
+            ]
+        ),
+        Case(
+            "too many CPUs",
+            minimalText + "[CPU]\nSockets=2\nCores=128",
+            ["demo.guest:6:9: 2 × 128 × 1 (sockets, cores, threads) is 256 CPUs; use at most 255"]
+        ),
+        Case(
+            "features",
+            minimalText + "[CPU]\nFeatures=avx2",
+            ["demo.guest:6:10: 'avx2' is not a CPU feature; write '+NAME' or '-NAME', as in '+avx2'"]
+        ),
+        Case(
+            "features twice",
+            minimalText + "[CPU]\nFeatures=+avx2 -avx2",
+            ["demo.guest:6:10: 'avx2' is here twice"]
+        ),
+    ]
+
+    @Test(arguments: memoryCases)
+    func memoryAndCPUs(_ example: Case) {
+        #expect(diagnostics(example.text) == example.expected)
+    }
+
+    @Test func countFollowsFromTheTopology() throws {
+        let hardware = try load(minimalText + "[CPU]\nCores=2\nThreads=2").hardware
+        #expect(hardware.cpuCount == 4)
+        #expect(hardware.topology == CPUTopology(sockets: 1, cores: 2, threads: 2))
+    }
+
     @Test(arguments: ["VirtioFS", "9p", "VSock", "TPM", "NVMe", "VFIO", "USB", "Spice"])
     func refusedByNameWithTheReason(_ name: String) {
         let found = diagnostics(minimalText + "[\(name) a]\nPath=/srv")

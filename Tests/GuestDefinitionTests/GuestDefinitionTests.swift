@@ -11,48 +11,59 @@ struct GuestDefinitionTests {
                     name: "demo",
                     description: "Web server, first of two",
                     qemu: "/opt/qemu",
-                    hardware: GuestHardware(
-                        machine: "pc-q35-7.2",
-                        accelerator: .tcg,
-                        cpuCount: 4,
-                        cpuModel: "EPYC-v1",
-                        uuid: "b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60",
-                        ram: [RAMBlock(id: "main", size: 2 << 30), RAMBlock(id: "more", size: 512 << 20)],
-                        kernel: DirectKernel(
-                            image: "/boot/vmlinuz",
-                            initrd: "/boot/initrd.img",
-                            commandLine: "console=ttyS0  root=/dev/vda # not a comment"
-                        ),
-                        firmware: Firmware(
-                            kind: .uefi,
-                            secureBoot: true,
-                            image: "/srv/code.fd",
-                            variables: VariableStore(path: "/srv/vars.fd", template: "/srv/template.fd")
-                        ),
-                        disks: [
-                            Disk(id: "root", image: "/srv/root.qcow2", format: .qcow2, serial: "ROOT-1"),
-                            Disk(
-                                id: "data",
-                                image: "/dev/vg/data",
-                                isBlockDevice: true,
-                                format: .raw,
-                                bus: .virtioSCSI,
-                                readOnly: true,
-                                discard: false,
-                                cache: .directsync,
-                                aio: .native
+                    hardware: modified(
+                        GuestHardware(
+                            machine: "pc-q35-7.2",
+                            accelerator: .tcg,
+                            cpuCount: 4,
+                            cpuModel: "EPYC-v1",
+                            uuid: "b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60",
+                            ram: [
+                                RAMBlock(id: "main", size: 2 << 30, hugePages: .oneGiB),
+                                RAMBlock(id: "more", size: 512 << 20),
+                            ],
+                            kernel: DirectKernel(
+                                image: "/boot/vmlinuz",
+                                initrd: "/boot/initrd.img",
+                                commandLine: "console=ttyS0  root=/dev/vda # not a comment"
                             ),
-                        ],
-                        console: true,
-                        devices: GuestDevices(
-                            rng: true,
-                            balloon: Balloon(freePageReporting: true, deflateOnOOM: false),
-                            watchdog: .injectNMI,
-                            agent: true,
-                            display: true,
-                            extraArguments: ["-device", "virtio-keyboard-pci,id=a b", "-msg", "timestamp=on"]
+                            firmware: Firmware(
+                                kind: .uefi,
+                                secureBoot: true,
+                                image: "/srv/code.fd",
+                                variables: VariableStore(path: "/srv/vars.fd", template: "/srv/template.fd")
+                            ),
+                            disks: [
+                                Disk(id: "root", image: "/srv/root.qcow2", format: .qcow2, serial: "ROOT-1"),
+                                Disk(
+                                    id: "data",
+                                    image: "/dev/vg/data",
+                                    isBlockDevice: true,
+                                    format: .raw,
+                                    bus: .virtioSCSI,
+                                    readOnly: true,
+                                    discard: false,
+                                    cache: .directsync,
+                                    aio: .native
+                                ),
+                            ],
+                            console: true,
+                            devices: GuestDevices(
+                                rng: true,
+                                balloon: Balloon(freePageReporting: true, deflateOnOOM: false),
+                                watchdog: .injectNMI,
+                                agent: true,
+                                display: true,
+                                extraArguments: ["-device", "virtio-keyboard-pci,id=a b", "-msg", "timestamp=on"]
+                            )
                         )
-                    ),
+                    ) {
+                        $0.topology = CPUTopology(sockets: 2, cores: 2, threads: 1)
+                        $0.cpuFeatures = ["avx2=on", "x2apic=off"]
+                        $0.room = MemoryRoom(maximumSize: 8 << 30, slots: 4)
+                        $0.isLocked = true
+                    },
+                    overcommit: true,
                     handover: HandoverTimeouts(
                         prepare: .seconds(90),
                         sync: .milliseconds(2500),

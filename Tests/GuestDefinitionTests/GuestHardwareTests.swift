@@ -115,6 +115,46 @@ struct GuestHardwareTests {
         #expect(try JSONDecoder().decode(GuestHardware.self, from: text) == QEMUCommandLineTests.everyDevice)
     }
 
+    @Test func storedMemoryIsStable() throws {
+        let grown = QEMUCommandLineTests.grownMemory
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let text = try String(decoding: encoder.encode(grown), as: UTF8.self)
+        for part in [
+            """
+            "addedDIMMs":[{"address":4294967296,"id":"more","size":134217728,"slot":0},\
+            {"address":4429185024,"id":"last","size":134217728,"slot":1}]
+            """, #""cpuFeatures":["avx2=on","x2apic=off"]"#, #""locked":true"#,
+            #""ram":[{"hugePages":"2M","id":"main","size":268435456}]"#,
+            #""room":{"maximumSize":1073741824,"slots":4}"#,
+            #""topology":{"cores":4,"sockets":1,"threads":2}"#,
+        ] {
+            #expect(text.contains(part), "\(text)")
+        }
+        #expect(try JSONDecoder().decode(GuestHardware.self, from: Data(text.utf8)) == grown)
+        #expect(grown.isPlausible)
+        #expect(grown.memoryBlocks.map(\.id) == ["main", "more", "last"])
+    }
+
+    @Test func changedMemoryAndCPUsAreNamed() {
+        let (old, new) = (QEMUCommandLineTests.oneBlock, QEMUCommandLineTests.grownMemory)
+        #expect(
+            new.changes(from: old) == [
+                "[CPU] Count= is 8, the running guest has 2",
+                "[CPU] Sockets= is 1, the running guest has none",
+                "[CPU] Cores= is 4, the running guest has none",
+                "[CPU] Threads= is 2, the running guest has none",
+                "[CPU] Features= is avx2=on,x2apic=off, the running guest has none",
+                "[Memory] MaximumSize= is 1G, the running guest has none",
+                "[Memory] Slots= is 4, the running guest has none",
+                "[Memory] Lock= is yes, the running guest has no",
+                "[RAM main] HugePages= is 2M, the running guest has none",
+            ]
+        )
+        // What is locked only the host notices.
+        #expect(old.applyingHostSettings(of: new) == modified(old) { $0.isLocked = true })
+    }
+
     @Test func changedDevicesAreNamed() {
         let all = QEMUCommandLineTests.everyDevice
         #expect(

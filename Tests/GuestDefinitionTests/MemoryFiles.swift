@@ -80,9 +80,19 @@ let fullText = """
     [CPU]
     Count=4
     Model=EPYC-v1
+    Sockets=2
+    Cores=2
+    Features=+avx2, -x2apic
+
+    [Memory]
+    MaximumSize=8G
+    Slots=4
+    Lock=yes
+    Overcommit=yes
 
     [RAM main]
     Size=2G
+    HugePages=1G
 
     [RAM more]
     Size = 512M

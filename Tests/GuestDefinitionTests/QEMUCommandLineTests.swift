@@ -75,6 +75,18 @@ struct QEMUCommandLineTests {
             extraArguments: ["-msg", "timestamp=on"]
         )
     }
+    static let grownMemory = modified(oneBlock) {
+        $0.ram[0].hugePages = .twoMiB
+        $0.cpuCount = 8
+        $0.topology = CPUTopology(sockets: 1, cores: 4, threads: 2)
+        $0.cpuFeatures = ["avx2=on", "x2apic=off"]
+        $0.room = MemoryRoom(maximumSize: 1 << 30, slots: 4)
+        $0.isLocked = true
+        $0.dimms = [
+            DIMM(id: "last", size: 128 << 20, slot: 1, address: 0x1_0800_0000),
+            DIMM(id: "more", size: 128 << 20, slot: 0, address: 0x1_0000_0000),
+        ]
+    }
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
@@ -84,6 +96,14 @@ struct QEMUCommandLineTests {
     static let cases = [
         Example(name: "one-block", hardware: oneBlock, descriptors: all),
         Example(name: "two-disks", hardware: twoDisks, descriptors: all),
+        Example(name: "grown-memory", hardware: grownMemory, descriptors: all, incoming: true),
+        Example(
+            name: "grown-memory-copy-on-write",
+            hardware: grownMemory,
+            descriptors: all,
+            incoming: true,
+            copyOnWrite: true
+        ),
         Example(name: "every-device", hardware: everyDevice, descriptors: all, incoming: true),
         Example(name: "many-disks", hardware: manyDisks, descriptors: all),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),

@@ -72,7 +72,7 @@ struct SyntaxDiagnosticTests {
             "unknown section, far",
             minimalText + "[Network]\nBridge=br0",
             [
-                "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [RAM ID], "
+                "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [Memory], [RAM ID], "
                     + "[Firmware], [Kernel], [Disk ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], [Display], "
                     + "[QEMU], [Console], [Handover], [Stop], [Crash]"
             ]
@@ -103,7 +103,8 @@ struct SyntaxDiagnosticTests {
             "unknown key, far",
             minimalText + "[CPU]\nHotplug=yes",
             [
-                "demo.guest:6:1: unknown key 'Hotplug' in [CPU]; the keys of [CPU] are 'Count', 'Model'"
+                "demo.guest:6:1: unknown key 'Hotplug' in [CPU]; the keys of [CPU] are 'Count', 'Model', 'Sockets', "
+                    + "'Cores', 'Threads', 'Features'"
             ]
         ),
         Case(

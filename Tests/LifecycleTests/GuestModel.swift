@@ -102,6 +102,7 @@ struct GuestModel: Hashable {
             end(current)
             current = nil
         case .discardState: discardState()
+        case .changeMemory: try alive(current, where: .running)
         case .recordStopping: ledger?.phase = .stopping
         case .recordLost: ledger?.phase = .lost
         case .powerDown: try alive(current)

@@ -16,6 +16,7 @@ struct RequestTests {
         .load: [(.waiting, .load)],
         .upgrade: [(.running, .handover)],
         .rehearse: [(.running, .rehearse)],
+        .changeMemory: [(.running, .changeMemory)],
     ]
 
     @Test(arguments: Request.allCases, standings)

@@ -140,6 +140,9 @@ struct PreflightTests {
         Row(.blocker, .ramUnknown, "memory 'dimm' of 32 MiB") {
             $0.running?.backends.append(Preflight.Backend(id: "dimm", size: 32 << 20, isShared: true))
         },
+        Row(.note, .sharedHugePagesOff, "each VM process takes up to 1 MiB to keep track of them") {
+            $0.sharedHugePages = "never"
+        },
         // QEMU is not asked about what the guest has by it.
         Row(.warning, .argumentsUnproven, "'-device edu,id=a' may or may not cross a handover") {
             $0.hardware.single.extraArguments = ["-device", "edu,id=a"]

@@ -19,6 +19,8 @@ struct GuestPlan: Sendable {
     var kernel: (image: String, initrd: String)? = ("\(files)/vmlinuz", "\(files)/initramfs.cpio.gz")
     /// Lines of [Firmware].
     var firmware: [String] = []
+    /// Descriptors of what the guest has got while it ran.
+    var added: [String] = []
     /// More sections.
     var sections: [String] = []
     /// Options of the test guest, such as `poweroff_after=40`.
@@ -38,7 +40,7 @@ struct GuestPlan: Sendable {
     var inventory: [String] {
         ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
             + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])
-            + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
+            + added + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
     }
 
     /// What the test guest is told by its kernel's command line.

@@ -36,5 +36,7 @@ enum JournalMessage: String {
     case stillSaved = "681e5f7eb9ea48eeba2c181eb6053d62"
     case watchdogFired = "d044ed3f95b14a819bc5a2124ba556f6"
     case guestPanicked = "f6e17eedf46f4090a6b252235c79ee4c"
+    case memoryAdded = "ce36aff8bbb145d5aca782bc8b8313ba"
+    case memoryRemoved = "f07a6823f4ed43d3b418c155b6e064fd"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
 }

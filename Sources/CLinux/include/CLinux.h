@@ -7,8 +7,8 @@
 
 // memfd.c
 enum { CLINUX_SEAL_SEAL = 1, CLINUX_SEAL_SHRINK = 2, CLINUX_SEAL_GROW = 4, CLINUX_SEAL_WRITE = 8 };
-// Close-on-exec, sealable and executable-capable.
-int clinux_memfd_create(const char *name);
+// Close-on-exec, sealable and executable-capable; of huge pages of 2 to the power of huge_page bytes, unless that is 0.
+int clinux_memfd_create(const char *name, unsigned huge_page);
 int clinux_add_seals(int fd, int seals);
 int clinux_get_seals(int fd);
 // Gives the pages of [offset, offset+length) back; the file's size stays.

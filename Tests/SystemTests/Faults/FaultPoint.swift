@@ -16,8 +16,9 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var description: String { "\(isUndoing ? "undo-" : "")\(operation.rawValue) \(step.rawValue) \(moment.rawValue)" }
 
     /// Every point of every operation, and of every undoing that a fault can bring about. What starts a lost guest anew
-    /// is a start.
-    static let all: [FaultPoint] = Operation.allCases.filter { $0 != .startAnew }.flatMap { operation in
+    /// is a start, and a change of memory leaves the guest with another inventory: see `MemoryTests`.
+    static let all: [FaultPoint] = Operation.allCases.filter { ![.startAnew, .changeMemory].contains($0) }.flatMap {
+        operation in
         points(operation, operation.steps, isUndoing: false)
             + points(operation, undoneSteps[operation] ?? [], isUndoing: true)
     }
@@ -83,7 +84,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         case .start, .startAnew, .abandon: false
         case .handover, .exec, .finishHandover: !isPast(.retireVMProcess, .after)
         case .stop, .conclude: !isPast(.endVMProcess, .after)
-        case .rehearse, .save, .load, .resume, .rollBack, .leave: true
+        case .rehearse, .save, .load, .resume, .rollBack, .changeMemory, .leave: true
         }
     }
 
@@ -95,7 +96,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         case .rehearse: isPast(.startVMProcess, .after) && !isPast(.endNextVMProcess, .after)
         case .finishHandover: true
         case .rollBack: !isPast(.endNextVMProcess, .after)
-        case .save, .load, .resume, .stop, .conclude, .abandon, .leave: false
+        case .save, .load, .resume, .stop, .conclude, .abandon, .changeMemory, .leave: false
         }
     }
 
@@ -106,7 +107,9 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var endsGuest: Bool {
         switch operation {
         case .stop, .resume, .conclude, .abandon: true
-        case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .leave: false
+        case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .changeMemory,
+            .leave:
+            false
         }
     }
 

@@ -108,7 +108,7 @@ final class FaultRun {
     /// Brings the guest to where the operation can begin.
     private func prepare(for point: FaultPoint) async throws {
         switch point.operation {
-        case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon: break
+        case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon, .changeMemory: break
         case .exec, .resume: try await guest.perdure("save")
         case .load:
             try await guest.perdure("save")
@@ -136,6 +136,7 @@ final class FaultRun {
             case .rehearse: ["perdure", "upgrade", "--dry-run", name]
             case .save, .exec, .load: ["perdure", point.operation.rawValue, name]
             case .start, .startAnew, .conclude: ["systemctl", "start", unit]
+            case .changeMemory: ["perdure", "memory", "add", name, "more", "128M"]
             case .stop, .resume: ["systemctl", "stop", unit]
             case .leave: ["systemctl", "restart", unit]
             case .abandon: ["kill", "-KILL", "\(try await guest.status().pid ?? 0)"]
