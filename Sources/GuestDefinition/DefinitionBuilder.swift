@@ -26,6 +26,8 @@ struct DefinitionBuilder {
             kernel: kernel(disks),
             firmware: firmware,
             disks: disks,
+            cloudInit: cloudInit(),
+            credentials: credentials(),
             console: enable,
             devices: devices()
         )

@@ -54,6 +54,8 @@ public enum PinnedFile: String, Sendable, Codable, CaseIterable {
     case firmware
     case kernel
     case initrd
+    /// The CD-ROM for cloud-init.
+    case seed
 }
 
 extension GuestHardware {

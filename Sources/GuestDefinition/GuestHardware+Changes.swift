@@ -60,6 +60,15 @@ extension GuestHardware {
             changes.compare("\(title) AIO=", new.aio.rawValue, old.aio.rawValue)
             changes.compare("\(title) Serial=", new.serial, old.serial)
         }
+        changes.compare(cloudInit, running.cloudInit)
+        changes.compareSections("Credential", credentials ?? [], running.credentials ?? [], id: \.id) {
+            changes,
+            title,
+            new,
+            old in
+            changes.compare("\(title) Name=", new.name, old.name)
+            changes.compare("\(title) File=", new.file, old.file)
+        }
         changes.compare("[Console] Enable=", word(console), word(running.console))
         compareDevices(&changes, single, running.single)
         return changes.sentences
@@ -158,6 +167,19 @@ private struct Changes {
         compare("[Firmware] SecureBoot=", new.secureBoot ? "yes" : "no", old.secureBoot ? "yes" : "no")
         compare("[Firmware] Image=", new.image, old.image)
         compare("[Firmware] Variables=", new.variables?.path, old.variables?.path)
+    }
+
+    mutating func compare(_ new: CloudInit?, _ old: CloudInit?) {
+        guard let new, let old else {
+            if new != nil { sentences.append("[CloudInit] is new, the \(owner) does not have it") }
+            if old != nil { sentences.append("[CloudInit] is gone, the \(owner) has it") }
+            return
+        }
+        compare("[CloudInit] InstanceID=", new.instanceID, old.instanceID)
+        compare("[CloudInit] Hostname=", new.hostname, old.hostname)
+        compare("[CloudInit] SSHKeys=", new.sshKeys, old.sshKeys)
+        compare("[CloudInit] UserData=", new.userData, old.userData)
+        compare("[CloudInit] NetworkConfig=", new.networkConfig, old.networkConfig)
     }
 
     mutating func compareSections<Element>(

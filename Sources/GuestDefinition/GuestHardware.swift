@@ -20,6 +20,10 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var firmware: Firmware?
     /// The order is that of the PCI slots.
     public var disks: [Disk]
+    /// Nil for a guest without a seed for cloud-init.
+    public var cloudInit: CloudInit?
+    /// In the order of the SMBIOS strings; nil for none.
+    public var credentials: [Credential]?
     /// Whether there is a 16550 serial port, ttyS0.
     public var console: Bool
     /// Nil where there are none; see `single`.
@@ -45,6 +49,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         kernel: DirectKernel?,
         firmware: Firmware? = nil,
         disks: [Disk] = [],
+        cloudInit: CloudInit? = nil,
+        credentials: [Credential]? = nil,
         console: Bool = true,
         devices: GuestDevices = GuestDevices()
     ) {
@@ -57,6 +63,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         self.kernel = kernel
         self.firmware = firmware
         self.disks = disks
+        self.cloudInit = cloudInit
+        self.credentials = credentials
         self.console = console
         single = devices
     }
@@ -74,8 +82,11 @@ extension GuestHardware {
         return GuestHardware.cpuCounts.contains(cpuCount) && GuestHardware.ramBlockCounts.contains(ram.count)
             && total <= GuestHardware.largestRAM && dimms.count <= MemoryRoom.slotCounts.upperBound
             && disks.count <= QEMUCommandLine.diskSlots.count
+            && credentials?.count ?? 0 <= GuestHardware.mostCredentials
     }
 
+    /// Each is a descriptor in the store.
+    static let mostCredentials = 8
     static let cpuCounts = 1...255
     /// QEMU takes at most 128 NUMA nodes.
     static let ramBlockCounts = 1...128

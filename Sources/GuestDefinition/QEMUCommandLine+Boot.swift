@@ -35,6 +35,30 @@ extension QEMUCommandLine {
         return arguments
     }
 
+    /// The guest needs it when it boots for the first time; it stays, as a machine's parts do.
+    static func seed(of hardware: GuestHardware, _ files: [PinnedFile: Int32]) -> [String] {
+        guard hardware.cloudInit != nil else { return [] }
+        let id = "cloud.seed"
+        let disk = Disk(
+            id: id,
+            image: path(.seed, nil, files) ?? "",
+            format: .raw,
+            bus: .virtioSCSI,
+            device: .cdrom,
+            readOnly: true,
+            discard: false
+        )
+        let place = "bus=\(scsiController).0,scsi-id=\(seedID),lun=0"
+        return blockNodes(of: disk) + ["-device", "scsi-cd,id=\(id),drive=\(formatNode(id)),\(place)"]
+    }
+
+    /// By descriptors: a command line is for everyone to read.
+    static func credentials(of hardware: GuestHardware, _ descriptors: [String: Int32]) -> [String] {
+        (hardware.credentials ?? []).flatMap { credential in
+            descriptors[credential.id].map { ["-smbios", "type=11,path=/proc/self/fd/\($0)"] } ?? []
+        }
+    }
+
     private static func path(_ file: PinnedFile, _ named: String?, _ files: [PinnedFile: Int32]) -> String? {
         files[file].map { "/proc/self/fd/\($0)" } ?? named
     }

@@ -1,10 +1,12 @@
 extension QEMUCommandLine {
     /// No disk has this ID: they have no dots.
-    private static let scsiController = "bus.scsi"
+    static let scsiController = "bus.scsi"
+    /// Behind those of all disks, and within what UEFI looks at.
+    static let seedID = 31
 
     static func disks(of hardware: GuestHardware, _ remedies: [KnownIncompatibility.Remedy]) -> [String] {
         var arguments: [String] = []
-        if hardware.disks.contains(where: { $0.bus == .virtioSCSI }) {
+        if hardware.cloudInit != nil || hardware.disks.contains(where: { $0.bus == .virtioSCSI }) {
             let remedied = remedies.map { remedy in
                 switch remedy {
                 case .diskQueueSize(let entries): ",virtqueue_size=\(entries)"

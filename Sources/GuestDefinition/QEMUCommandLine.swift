@@ -12,19 +12,23 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var files: [PinnedFile: Int32]
     /// One end of a socket pair for the guest agent's channel.
     public var agent: Int32?
+    /// What SMBIOS says of each credential, by the credential's ID.
+    public var credentials: [String: Int32]
 
     public init(
         ram: [String: Int32],
         qmp: Int32,
         consoleLog: Int32? = nil,
         files: [PinnedFile: Int32] = [:],
-        agent: Int32? = nil
+        agent: Int32? = nil,
+        credentials: [String: Int32] = [:]
     ) {
         self.ram = ram
         self.qmp = qmp
         self.consoleLog = consoleLog
         self.files = files
         self.agent = agent
+        self.credentials = credentials
     }
 }
 
@@ -65,6 +69,8 @@ public enum QEMUCommandLine {
         arguments += firmware(of: hardware, descriptors.files)
         arguments += devices(of: hardware, descriptors)
         arguments += disks(of: hardware, remedies)
+        arguments += seed(of: hardware, descriptors.files)
+        arguments += credentials(of: hardware, descriptors.credentials)
         arguments += boot(hardware, descriptors.files)
         if incoming { arguments += ["-incoming", "defer"] }
         arguments += hardware.single.extraArguments

@@ -14,6 +14,8 @@ enum SectionKind: String, CaseIterable {
     case agent = "Agent"
     case display = "Display"
     case qemu = "QEMU"
+    case cloudInit = "CloudInit"
+    case credential = "Credential"
     case console = "Console"
     case handover = "Handover"
     case stop = "Stop"
@@ -22,8 +24,9 @@ enum SectionKind: String, CaseIterable {
     /// Whether there can be several, told apart by an ID, as in `[RAM main]`.
     var isNamed: Bool {
         switch self {
-        case .ram, .disk: true
+        case .ram, .disk, .credential: true
         case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
+            .cloudInit,
             .console, .handover, .stop, .crash:
             false
         }
@@ -42,6 +45,8 @@ enum SectionKind: String, CaseIterable {
         case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
         case .watchdog: ["Enable", "Action"]
         case .qemu: ["ExtraArguments"]
+        case .cloudInit: ["InstanceID", "Hostname", "SSHKeys", "UserData", "NetworkConfig"]
+        case .credential: ["Name", "File"]
         case .console: ["Enable", "Retain"]
         case .handover:
             [
@@ -65,7 +70,7 @@ enum SectionKind: String, CaseIterable {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
         case .guest, .cpu, .memory, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display,
             .qemu,
-            .console, .handover, .stop, .crash:
+            .cloudInit, .credential, .console, .handover, .stop, .crash:
             31
         }
     }

@@ -161,6 +161,28 @@ enum Values {
         return text.lowercased()
     }
 
+    static func hostname(_ text: String) throws(ValueProblem) -> String {
+        let name = try plain(text, "a host name", upTo: 63, letters: "use lower-case letters, digits and '-'") {
+            ("a"..."z").contains($0) || ("0"..."9").contains($0) || $0 == "-"
+        }
+        guard !name.hasPrefix("-"), !name.hasSuffix("-") else {
+            throw ValueProblem("\(quoted(text)) is not a host name; it must not begin or end with '-'")
+        }
+        return name
+    }
+
+    static func instanceID(_ text: String) throws(ValueProblem) -> String {
+        try plain(text, "an instance ID", upTo: 64, letters: "use letters, digits, '_', '.' and '-'") {
+            isWordCharacter($0)
+        }
+    }
+
+    static func credentialName(_ text: String) throws(ValueProblem) -> String {
+        try plain(text, "the name of a credential", upTo: 128, letters: "use letters, digits, '_', '.' and '-'") {
+            isWordCharacter($0)
+        }
+    }
+
     static func kernelCommandLine(_ text: String) throws(ValueProblem) -> String {
         guard text.utf8.count <= 2047 else {
             throw ValueProblem("this has \(text.utf8.count) bytes, but Linux takes a command line of at most 2047")

@@ -10,7 +10,8 @@ extension GuestSupervisor {
     private static let largestFirmware: UInt64 = 16 << 20
     private static let largestFile: UInt64 = 1 << 30
 
-    func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> [PinnedFile: Descriptor] {
+    /// Reads everything that the guest is started with. By the names in the descriptor store.
+    func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> [String: Descriptor] {
         var paths = hardware.pinnedPaths
         if paths[.firmware] == nil {
             paths[.firmware] = try await QEMUProbe.dataFile(
@@ -22,10 +23,17 @@ extension GuestSupervisor {
         }
         let wanted = paths
         return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
-            var files: [PinnedFile: Descriptor] = [:]
+            var files: [String: Descriptor] = [:]
             for (file, path) in wanted {
                 let limit = file == .firmware ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
-                files[file] = try GuestSupervisor.copy(path, as: Inventory.file(file), limit: limit)
+                files[Inventory.file(file)] = try GuestSupervisor.copy(path, as: Inventory.file(file), limit: limit)
+            }
+            let made = try GuestSeed.files(for: hardware)
+            for (name, contents) in made {
+                let file = try MemoryFile.create(name, growth: .allowed)
+                try file.write(contents, at: 0)
+                try MemoryFile.sealContents(file, name: name)
+                files[name] = file
             }
             return files
         }

@@ -58,7 +58,7 @@ extension GuestSupervisor {
         let files = try await pinnedFiles(hardware, facts)
         let file = try LedgerFile()
         inventory[Inventory.ledger] = file.file
-        for (pinned, contents) in files { inventory[Inventory.file(pinned)] = contents }
+        for (name, contents) in files { inventory[name] = contents }
         for block in hardware.ram {
             let name = Inventory.ram(block.id)
             inventory[name] = try MemoryFile.create(
@@ -79,7 +79,7 @@ extension GuestSupervisor {
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
         ledger?.restarts = restarts
-        ledger?.files = files.keys.map(Inventory.file).sorted()
+        ledger?.files = files.keys.sorted()
         try record { _ in }
         try await storeInventory()
     }
@@ -116,7 +116,10 @@ extension GuestSupervisor {
             inherited.append(file)
         }
         let files = PinnedFile.allCases.compactMap { file in inventory[Inventory.file(file)].map { (file, $0) } }
-        inherited += files.map(\.1)
+        let credentials = (hardware.credentials ?? []).compactMap { credential in
+            inventory[Inventory.credential(credential.id)].map { (credential.id, $0) }
+        }
+        inherited += files.map(\.1) + credentials.map(\.1)
         let sockets = inventory.sockets
         inherited += sockets.map(\.descriptor)
         let descriptors = VMProcessDescriptors(
@@ -124,7 +127,8 @@ extension GuestSupervisor {
             qmp: theirMonitor.raw,
             consoleLog: log?.raw,
             files: Dictionary(uniqueKeysWithValues: files.map { ($0, $1.raw) }),
-            agent: inventory[Inventory.agentPeer]?.raw
+            agent: inventory[Inventory.agentPeer]?.raw,
+            credentials: Dictionary(uniqueKeysWithValues: credentials.map { ($0, $1.raw) })
         )
         let output = try ProcessOutput()
         let process = try GatedProcess(

@@ -16,6 +16,7 @@ struct Inventory: Sendable {
 
     static func ram(_ id: String) -> String { "ram.\(id)" }
     static func file(_ file: PinnedFile) -> String { "rom.\(file.rawValue)" }
+    static func credential(_ id: String) -> String { "credential.\(id)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }
 
     private var entries: [String: Descriptor] = [:]

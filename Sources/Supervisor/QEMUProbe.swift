@@ -30,25 +30,12 @@ public enum QEMUProbe {
         loop: EventLoop,
         deadline: Duration
     ) async throws -> String? {
-        let output = try ProcessOutput()
-        let process = try GatedProcess(
-            path: path,
-            arguments: ["-L", "help"],
-            environment: environment,
-            inherited: [],
-            output: output.file
-        )
         do {
-            try await process.letThrough(path: path, loop: loop, deadline: deadline)
-            try await loop.readable(process.handle.descriptor, deadline: deadline)
+            let result = try await ProgramRun.run(path, ["-L", "help"], loop: loop, deadline: deadline)
+            return result.lines.map { "\($0)/\(name)" }.first { access($0, R_OK) == 0 }
         } catch {
-            try process.handle.kill()
-            try await loop.readable(process.handle.descriptor, deadline: GuestSupervisor.killDeadline)
-            _ = process.handle.reap()
             throw Failure(description: "QEMU '\(path)' does not say where its data is ('-L help'): \(error)")
         }
-        _ = process.handle.reap()
-        return output.lines.map { "\($0)/\(name)" }.first { access($0, R_OK) == 0 }
     }
 
     /// Starts a QEMU program, asks it something and ends it.

@@ -3,6 +3,7 @@ import Glibc
 /// The exit status of `perdure`, with sysexits(3)'s numbers.
 enum Exit: Int32 {
     case failure = 1
+    case usage = 64
     case notRunning = 69
     case refused = 75
     case definition = 78

@@ -50,6 +50,7 @@ struct Perdure: AsyncParsableCommand {
         discussion: "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
+            Create.self,
             Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Memory.self, Console.self,
             History.self, Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
         ]

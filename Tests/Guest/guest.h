@@ -27,6 +27,7 @@ struct options {
     unsigned reboot_after;    /* in ticks; 0: never */
     bool ignore_power_button;
     bool echo;                /* say each line that the console's input brings */
+    bool seed;                /* say what is there for the first boot */
     bool efi;                 /* write a UEFI variable all the time */
     bool dimm;                /* take in memory that is plugged, and check it */
     bool rng, watchdog, agent, pvpanic; /* the guest has it, and is to use it */
@@ -86,6 +87,9 @@ void start_media(void);
 
 /* echo.c */
 void start_echo(void);
+
+/* seed.c */
+void start_seed(void);
 
 /* efi.c */
 void start_efi(void);

@@ -212,6 +212,7 @@ int main(void)
     start_disk();
     start_media();
     start_echo();
+    start_seed();
     start_efi();
     start_watchdog();
     start_dimm();

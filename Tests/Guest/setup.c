@@ -99,6 +99,7 @@ static bool parse_option(const char *name, const char *value)
         {"writer", &options.writer}, {"echo", &options.echo},   {"ignore_power_button", &options.ignore_power_button},
         {"rng", &options.rng},       {"agent", &options.agent}, {"watchdog", &options.watchdog},
         {"efi", &options.efi},       {"dimm", &options.dimm},   {"pvpanic", &options.pvpanic},
+        {"seed", &options.seed},
     };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (!strcmp(name, flags[i].name))

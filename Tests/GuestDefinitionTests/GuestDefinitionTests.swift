@@ -47,6 +47,17 @@ struct GuestDefinitionTests {
                                     aio: .native
                                 ),
                             ],
+                            cloudInit: CloudInit(
+                                instanceID: "web-2",
+                                hostname: "web",
+                                userData: "/srv/user-data",
+                                networkConfig: "/srv/network-config",
+                                sshKeys: "/srv/keys.pub"
+                            ),
+                            credentials: [
+                                Credential(id: "root", name: "passwd.hashed-password.root", file: "/srv/secret-root"),
+                                Credential(id: "motd", name: "motd", file: "/srv/motd"),
+                            ],
                             console: true,
                             devices: GuestDevices(
                                 rng: true,
@@ -151,6 +162,16 @@ struct GuestDefinitionTests {
                     )
             )
         }
+    }
+
+    @Test(arguments: [("demo", "demo"), ("Web_1.example", "web-1-example"), ("1.", "1")])
+    func theHostNameFollowsFromTheGuests(name: String, expected: String) {
+        #expect(CloudInit.hostname(of: name) == expected)
+    }
+
+    @Test func cloudInitHasDefaults() throws {
+        let cloudInit = try load(minimalText + "[CloudInit]\n").hardware.cloudInit
+        #expect(cloudInit == CloudInit(instanceID: "demo", hostname: "demo"))
     }
 
     @Test func aGuestWithoutAKernelBootsFromItsDisks() throws {

@@ -203,6 +203,8 @@ struct GuestHardwareTests {
                 variables: VariableStore(path: "/vars.fd", template: "/template.fd")
             ),
             disks: [Disk(id: "root", image: "/srv/new", format: .raw, readOnly: true, discard: false)],
+            cloudInit: CloudInit(instanceID: "i", hostname: "h"),
+            credentials: [Credential(id: "root", name: "n", file: "/f")],
             console: false
         )
         #expect(
@@ -227,6 +229,8 @@ struct GuestHardwareTests {
                 "[Disk root] Discard= is no, the running guest has yes",
                 "[Disk root] Serial= is not set, the running guest has ROOT-1",
                 "[Disk data] is gone, the running guest has it",
+                "[CloudInit] is new, the running guest does not have it",
+                "[Credential root] is new, the running guest does not have it",
                 "[Console] Enable= is no, the running guest has yes",
             ]
         )
@@ -235,6 +239,28 @@ struct GuestHardwareTests {
                 "[Disk root] Serial= is ROOT-1, the running guest has none"
             )
         )
+    }
+
+    @Test func differencesForTheFirstBootAreNamed() {
+        let old = modified(Self.full) {
+            $0.cloudInit = CloudInit(instanceID: "i", hostname: "h", userData: "/u")
+            $0.credentials = [Credential(id: "root", name: "n", file: "/f")]
+        }
+        let new = modified(old) {
+            $0.cloudInit = CloudInit(instanceID: "j", hostname: "g", networkConfig: "/n", sshKeys: "/k")
+            $0.credentials?[0].file = "/g"
+        }
+        #expect(
+            new.changes(from: old) == [
+                "[CloudInit] InstanceID= is j, the running guest has i",
+                "[CloudInit] Hostname= is g, the running guest has h",
+                "[CloudInit] SSHKeys= is /k, the running guest has none",
+                "[CloudInit] UserData= is not set, the running guest has /u",
+                "[CloudInit] NetworkConfig= is /n, the running guest has none",
+                "[Credential root] File= is /g, the running guest has /f",
+            ]
+        )
+        #expect(Self.full.changes(from: old).contains("[CloudInit] is gone, the running guest has it"))
     }
 
     @Test func movedSectionsAreNamed() {

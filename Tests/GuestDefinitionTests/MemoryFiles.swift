@@ -16,7 +16,8 @@ struct MemoryFiles: DefinitionFiles {
     init(_ texts: [String: String] = [:]) {
         for path in [
             "/boot/vmlinuz", "/boot/initrd.img", "/srv/root.qcow2", "/srv/data.raw", "/opt/qemu", "/srv/code.fd",
-            "/srv/template.fd",
+            "/srv/template.fd", "/srv/keys.pub", "/srv/user-data", "/srv/network-config", "/srv/secret-root",
+            "/srv/motd",
         ] {
             entries[path] = .file([0])
         }
@@ -148,6 +149,20 @@ let fullText = """
 
     [QEMU]
     ExtraArguments=-device 'virtio-keyboard-pci,id=a b' -msg timestamp=on
+
+    [CloudInit]
+    InstanceID=web-2
+    Hostname=web
+    SSHKeys=/srv/keys.pub
+    UserData=/srv/user-data
+    NetworkConfig=/srv/network-config
+
+    [Credential root]
+    Name=passwd.hashed-password.root
+    File=/srv/secret-root
+
+    [Credential motd]
+    File=/srv/motd
 
     [Console]
     Enable=true

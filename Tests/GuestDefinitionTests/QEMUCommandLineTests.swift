@@ -63,6 +63,11 @@ struct QEMUCommandLineTests {
         $0.firmware?.secureBoot = true
         $0.ram = threeBlocks.ram
     }
+    static let seeded = modified(diskBoot) {
+        $0.cloudInit = CloudInit(instanceID: "i", hostname: "h")
+        $0.credentials = ["root", "motd"].map { Credential(id: $0, name: "n.\($0)", file: "/srv/secret") }
+        $0.disks.removeLast(4)
+    }
     static let pinned = modified(all) { $0.files = [.firmware: 30, .kernel: 31, .initrd: 32] }
     static let everyDevice = modified(twoDisks) {
         $0.single = GuestDevices(
@@ -151,6 +156,14 @@ struct QEMUCommandLineTests {
             incoming: true
         ),
         Example(name: "secure-boot", hardware: secureBoot, descriptors: pinned),
+        Example(
+            name: "cloud-image",
+            hardware: seeded,
+            descriptors: modified(all) {
+                $0.files = [.firmware: 30, .seed: 31]
+                $0.credentials = ["root": 40, "motd": 41]
+            }
+        ),
         Example(
             name: "qemu-11.1",
             hardware: oneBlock,

@@ -74,7 +74,7 @@ struct SyntaxDiagnosticTests {
             [
                 "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [Memory], [RAM ID], "
                     + "[Firmware], [Kernel], [Disk ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], [Display], "
-                    + "[QEMU], [Console], [Handover], [Stop], [Crash]"
+                    + "[QEMU], [CloudInit], [Credential ID], [Console], [Handover], [Stop], [Crash]"
             ]
         ),
         Case(

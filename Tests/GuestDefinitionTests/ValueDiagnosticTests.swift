@@ -226,6 +226,42 @@ struct ValueDiagnosticTests {
             ]
         ),
         Case(
+            "cloud-init",
+            minimalText
+                + "[CloudInit]\nInstanceID=a b\nHostname=Web\nSSHKeys=keys\nUserData=/none\nNetworkConfig=/srv",
+            [
+                "demo.guest:6:12: 'a b' is not an instance ID; use letters, digits, '_', '.' and '-'",
+                "demo.guest:7:10: 'Web' is not a host name; use lower-case letters, digits and '-'",
+                "demo.guest:8:9: 'keys' is not an absolute path; begin it with '/'",
+                "demo.guest:9:10: '/none' does not exist",
+                "demo.guest:10:15: '/srv' is a directory",
+            ]
+        ),
+        Case(
+            "host name at its ends",
+            minimalText + "[CloudInit]\nHostname=-web",
+            [
+                "demo.guest:6:10: '-web' is not a host name; it must not begin or end with '-'"
+            ]
+        ),
+        Case(
+            "credentials",
+            minimalText
+                + "[Credential a]\nName=x:y\nFile=/srv/motd\n[Credential b]\n[Credential c]\nName=b\nFile=/srv/motd",
+            [
+                "demo.guest:6:6: 'x:y' is not the name of a credential; use letters, digits, '_', '.' and '-'",
+                "demo.guest:8:1: [Credential b] needs File=",
+                "demo.guest:10:6: the credential 'b' is also that of [Credential b]",
+            ]
+        ),
+        Case(
+            "too many credentials",
+            minimalText + (0..<9).map { "[Credential c\($0)]\nFile=/srv/motd\n" }.joined(),
+            [
+                "demo.guest:21:1: this is credential 9, but a guest can have at most 8"
+            ]
+        ),
+        Case(
             "path too long",
             minimalText + "[Guest]\nQEMU=/" + String(repeating: "q", count: 4095),
             [

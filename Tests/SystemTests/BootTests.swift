@@ -54,10 +54,23 @@ extension SystemTests {
         /// A guest that boots again and again, from what was there when it was started.
         @Test func whatTheGuestBootedWithIsReplaced() async throws {
             try await withBootedSystem { system in
-                var plan = GuestPlan(testedMiB: 8, options: ["tick_ms=100", "reboot_after=20"])
+                var plan = GuestPlan(testedMiB: 8, options: ["tick_ms=100", "reboot_after=20", "seed=1"])
                 plan.kernel = ("/var/lib/guests/vmlinuz", "/var/lib/guests/initrd")
                 try await installKernel(on: system)
+                let userData = "#cloud-config\n" + String(repeating: "# \u{fc}\n", count: 3000)
+                try await system.write("/var/lib/guests/user-data", userData)
+                try await system.write("/var/lib/guests/secret", "swordfish")
+                plan.sections = [
+                    "[CloudInit]", "UserData=/var/lib/guests/user-data", "[Credential it]",
+                    "Name=test.secret", "File=/var/lib/guests/secret",
+                ]
                 let guest = try await RunningGuest(plan, on: system)
+                let seen = [
+                    Self.seedLine("user-data", userData), "perdure-guest seed credential test.secret=c3dvcmRmaXNo ",
+                ]
+                for line in seen { try await guest.console.wait(for: line) }
+                let words = try guest.vmProcesses().flatMap(\.arguments).joined(separator: " ")
+                #expect(!words.contains("swordfish") && !words.contains("c3dvcmRmaXNo"))
                 let small = try await system.run(["stat", "-c", "%s", Self.bios]).stdout
                 try await system.run(
                     ["sh", "-c", "head -c 256K /dev/zero | cat - $0 >$0.new && mv $0.new $0", Self.bios]
@@ -65,7 +78,10 @@ extension SystemTests {
                 let roms = "/usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin"
                 try await system.run(["sh", "-c", "for rom in \(roms); do head -c 4K /dev/zero >>$rom; done"])
                 try await system.run(
-                    ["sh", "-c", "cd /var/lib/guests && echo none >new && cp new initrd && mv new vmlinuz"]
+                    [
+                        "sh", "-c",
+                        "cd /var/lib/guests && echo none >new && cp new initrd && cp new secret && cp new user-data && mv new vmlinuz",
+                    ]
                 )
                 try await guest.perdure("upgrade")
                 try await expectReboot(guest)
@@ -74,6 +90,7 @@ extension SystemTests {
                 try await expectReboot(guest)
                 #expect(try await guest.status().generation == 3)
                 #expect(try await guest.journal(.handoverUndone).isEmpty)
+                for line in seen { try await guest.console.wait(for: line, count: 3) }
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
 
@@ -89,6 +106,12 @@ extension SystemTests {
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
             }
+        }
+
+        static func seedLine(_ name: String, _ contents: String) -> String {
+            let sum = String(crc32(Array(contents.utf8)), radix: 16)
+            let padding = String(repeating: "0", count: 8 - sum.count)
+            return "perdure-guest seed \(name) size=\(contents.utf8.count) crc=\(padding)\(sum) "
         }
 
         private func installKernel(on system: BootedSystem) async throws {

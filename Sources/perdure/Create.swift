@@ -1,0 +1,149 @@
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+import GuestDefinition
+import Linux
+import Supervisor
+
+struct Create: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Define a guest that boots from a cloud image.",
+        discussion: """
+            Writes /etc/perdure/NAME.guest, and makes a disk in /var/lib/perdure/NAME that is an overlay of the image: \
+            the image itself stays as it is, and must stay where it is. Where anything fails, nothing is left.
+            """
+    )
+
+    @Argument(help: "The guest's name.")
+    var name: String
+    @Option(help: "A disk image with an installed system and cloud-init, in qcow2 or raw format.", completion: .file())
+    var image: String
+    @Option(help: "A file of public SSH keys that may log in, such as ~/.ssh/id_ed25519.pub.", completion: .file())
+    var sshKey: String?
+    @Option(help: "A file of user data for cloud-init.", completion: .file())
+    var userData: String?
+    @Option(help: "A file with a network configuration for cloud-init.", completion: .file())
+    var networkConfig: String?
+    @Option(help: "How much RAM it has, with K, M, G or T.")
+    var memory = "2G"
+    @Option(help: "How many CPUs it has.")
+    var cpus = 1
+    @Option(help: "'kvm' or 'tcg'; by default kvm where this host has it.")
+    var accelerator: String?
+    @Option(help: "How large its disk is, with M, G or T; by default as large as the image's.")
+    var disk: String?
+    @Flag(help: "Boot with UEFI instead of a BIOS.")
+    var uefi = false
+
+    func run() async throws {
+        if let problem = GuestName.problem(with: name) { throw Exit.usage(problem) }
+        let image = try existing(image)
+        let plan = try plan()
+        var made = MadeFiles()
+        do {
+            try await make(plan, of: image, &made)
+        } catch {
+            made.remove()
+            if let failure = error as? CommandFailure { throw failure }
+            throw Exit.failure("the guest '\(name)' is not made: \(error)")
+        }
+        print("Defined the guest '\(name)' in '\(definitionPath)', with the disk '\(plan.disk)'.")
+        print("Start it, now and at each boot of this host, with: systemctl enable --now perdure@\(name)")
+    }
+
+    private var definitionPath: String { "\(DefinitionLoader.systemDirectories[0])/\(name).guest" }
+    private var directory: String { "/var/lib/perdure/\(name)" }
+
+    private func plan() throws -> NewGuest {
+        NewGuest(
+            name: name,
+            accelerator: try chosenAccelerator(),
+            cpuCount: cpus,
+            memory: memory,
+            isUEFI: uefi,
+            disk: "\(directory)/disk.qcow2",
+            sshKeys: sshKey == nil ? nil : "\(directory)/authorized_keys",
+            userData: try userData.map(existing),
+            networkConfig: try networkConfig.map(existing)
+        )
+    }
+
+    private func chosenAccelerator() throws -> Accelerator {
+        guard let accelerator else { return access("/dev/kvm", R_OK | W_OK) == 0 ? .kvm : .tcg }
+        if let known = Accelerator(rawValue: accelerator) { return known }
+        throw Exit.usage("--accelerator: '\(accelerator)' is neither 'kvm' nor 'tcg'")
+    }
+
+    private func make(_ plan: NewGuest, of image: String, _ made: inout MadeFiles) async throws {
+        let keys = try sshKey.map { try GuestSeed.publicKeys(at: try existing($0)) }
+        for directory in DefinitionLoader.systemDirectories where exists("\(directory)/\(name).guest") {
+            throw Exit.refused("there is a guest '\(name)' already, in '\(directory)/\(name).guest'")
+        }
+        for file in [plan.disk, plan.sshKeys].compactMap({ $0 }) where exists(file) {
+            throw Exit.refused("'\(file)' is there already; remove it, or choose another name")
+        }
+        let loop = EventLoop(label: "perdure-create")
+        let source = try await CloudImage.examine(image, loop: loop)
+        let size = try disk.map { try source.size(atLeast: $0) }
+        try made.directory(directory)
+        // Who of two that make the same guest is first has the disk; the other one removes nothing.
+        try made.write("", to: plan.disk)
+        try await source.makeOverlay(plan.disk, size: size, loop: loop)
+        if let path = plan.sshKeys, let keys { try made.write(keys.joined(separator: "\n") + "\n", to: path) }
+        try made.directory(DefinitionLoader.systemDirectories[0], mode: 0o755)
+        try made.write(plan.text, to: definitionPath, mode: 0o644)
+        do {
+            let (definition, warnings) = try DefinitionLoader().load(name)
+            guard definition.hardware.cloudInit?.userData == plan.userData,
+                definition.hardware.cloudInit?.networkConfig == plan.networkConfig
+            else { throw Exit.usage("the path of a file can't be written into a definition; choose a plainer one") }
+            for warning in warnings { print("\(warning)") }
+        } catch let error as DefinitionError {
+            throw Exit.definition("the guest '\(name)' is not made, since its definition would be wrong:\n\(error)")
+        }
+    }
+
+    /// The absolute path of a file that is there.
+    private func existing(_ path: String) throws -> String {
+        guard let resolved = realpath(path, nil) else {
+            throw Exit.usage("'\(path)' can't be used: \(String(cString: strerror(errno)))")
+        }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    private func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+}
+
+/// What has been made so far, to be removed where a later step fails.
+private struct MadeFiles {
+    private var paths: [(path: String, isDirectory: Bool)] = []
+
+    /// Makes a directory where it is missing.
+    mutating func directory(_ path: String, mode: mode_t = 0o700) throws {
+        if mkdir(path, mode) == 0 {
+            paths.append((path, true))
+        } else if errno == ENOENT {
+            try directory(path.split(separator: "/").dropLast().map { "/\($0)" }.joined(), mode: 0o755)
+            try directory(path, mode: mode)
+        } else if errno != EEXIST {
+            throw SystemCallError("mkdir", on: path)
+        }
+    }
+
+    /// Writes a file that must not be there yet, and returns when it is on stable storage.
+    mutating func write(_ text: String, to path: String, mode: mode_t = 0o600) throws {
+        let file = try Descriptor.create(path, mode: mode)
+        paths.append((path, false))
+        try file.write(Array(text.utf8), at: 0)
+        try file.sync()
+    }
+
+    /// The last first. What another has put into a directory meanwhile keeps it.
+    func remove() {
+        for (path, isDirectory) in paths.reversed() { _ = isDirectory ? rmdir(path) : unlink(path) }
+    }
+}
