@@ -20,6 +20,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var firmware: Firmware?
     /// The order is that of the PCI slots.
     public var disks: [Disk]
+    /// Nil where there are none; see `networks`.
+    var nics: [Network]?
     /// Whether there is a 16550 serial port, ttyS0.
     public var console: Bool
     /// Nil where there are none; see `single`.
@@ -45,6 +47,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         kernel: DirectKernel?,
         firmware: Firmware? = nil,
         disks: [Disk] = [],
+        networks: [Network] = [],
         console: Bool = true,
         devices: GuestDevices = GuestDevices()
     ) {
@@ -57,6 +60,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         self.kernel = kernel
         self.firmware = firmware
         self.disks = disks
+        nics = networks.isEmpty ? nil : networks
         self.console = console
         single = devices
     }
@@ -74,6 +78,8 @@ extension GuestHardware {
         return GuestHardware.cpuCounts.contains(cpuCount) && GuestHardware.ramBlockCounts.contains(ram.count)
             && total <= GuestHardware.largestRAM && dimms.count <= MemoryRoom.slotCounts.upperBound
             && disks.count <= QEMUCommandLine.diskSlots.count
+            && networks.count <= QEMUCommandLine.networkSlots.count && networks.allSatisfy(\.isPlausible)
+            && networks.reduce(0) { $0 + $1.queues } <= Network.mostQueues
     }
 
     static let cpuCounts = 1...255

@@ -12,19 +12,35 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var files: [PinnedFile: Int32]
     /// One end of a socket pair for the guest agent's channel.
     public var agent: Int32?
+    /// Of each network with a tap, by the network's ID.
+    public var networks: [String: NetworkDescriptors]
 
     public init(
         ram: [String: Int32],
         qmp: Int32,
         consoleLog: Int32? = nil,
         files: [PinnedFile: Int32] = [:],
-        agent: Int32? = nil
+        agent: Int32? = nil,
+        networks: [String: NetworkDescriptors] = [:]
     ) {
         self.ram = ram
         self.qmp = qmp
         self.consoleLog = consoleLog
         self.files = files
         self.agent = agent
+        self.networks = networks
+    }
+}
+
+public struct NetworkDescriptors: Sendable, Equatable {
+    /// One for each queue.
+    public var taps: [Int32]
+    /// /dev/vhost-net, as often as there are queues; empty where QEMU is to move the packets.
+    public var vhosts: [Int32]
+
+    public init(taps: [Int32], vhosts: [Int32] = []) {
+        self.taps = taps
+        self.vhosts = vhosts
     }
 }
 
@@ -65,6 +81,7 @@ public enum QEMUCommandLine {
         arguments += firmware(of: hardware, descriptors.files)
         arguments += devices(of: hardware, descriptors)
         arguments += disks(of: hardware, remedies)
+        arguments += networks(of: hardware, descriptors.networks, incoming: incoming)
         arguments += boot(hardware, descriptors.files)
         if incoming { arguments += ["-incoming", "defer"] }
         arguments += hardware.single.extraArguments
@@ -73,7 +90,8 @@ public enum QEMUCommandLine {
 
     /// Every type that stands behind `-device`, whatever the version.
     public static let deviceTypes = [
-        "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial", "VGA", "virtio-rng-pci",
+        "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "virtio-net-pci", "isa-serial", "VGA",
+        "virtio-rng-pci",
         "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport", "pc-dimm",
     ]
     /// Every type that stands behind `-object`.

@@ -7,6 +7,7 @@ enum SectionKind: String, CaseIterable {
     case firmware = "Firmware"
     case kernel = "Kernel"
     case disk = "Disk"
+    case network = "Network"
     case rng = "RNG"
     case balloon = "Balloon"
     case watchdog = "Watchdog"
@@ -22,7 +23,7 @@ enum SectionKind: String, CaseIterable {
     /// Whether there can be several, told apart by an ID, as in `[RAM main]`.
     var isNamed: Bool {
         switch self {
-        case .ram, .disk: true
+        case .ram, .disk, .network: true
         case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
             .console, .handover, .stop, .crash:
             false
@@ -38,6 +39,7 @@ enum SectionKind: String, CaseIterable {
         case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
+        case .network: ["Type", "Interface", "Bridge", "MACAddress", "Queues", "VHost", "MTU", "Forward"]
         case .rng, .pvpanic, .agent, .display: ["Enable"]
         case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
         case .watchdog: ["Enable", "Action"]
@@ -63,9 +65,8 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .memory, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display,
-            .qemu,
-            .console, .handover, .stop, .crash:
+        case .guest, .cpu, .memory, .ram, .firmware, .kernel, .network, .rng, .balloon, .watchdog, .pvpanic, .agent,
+            .display, .qemu, .console, .handover, .stop, .crash:
             31
         }
     }
