@@ -26,6 +26,7 @@ struct DefinitionBuilder {
             kernel: kernel(disks),
             firmware: firmware,
             disks: disks,
+            networks: networks(),
             cloudInit: cloudInit(),
             credentials: credentials(),
             console: enable,

@@ -73,8 +73,8 @@ struct DefinitionParser {
     private func checkID(_ id: String, of kind: SectionKind, at place: Place, _ problems: inout Problems) -> Bool {
         switch (kind.isNamed, id.isEmpty) {
         case (true, true):
-            let example = kind == .ram ? "[RAM main]" : "[Disk root]"
-            problems.add("[\(kind.rawValue)] needs an ID, as in \(example)", at: place)
+            let example = kind == .ram ? "main" : kind == .network ? "lan" : "root"
+            problems.add("[\(kind.rawValue)] needs an ID, as in [\(kind.rawValue) \(example)]", at: place)
             return false
         case (true, false):
             if let problem = kind.problem(withID: id) { problems.add(problem, at: place) }

@@ -13,6 +13,13 @@ extension GuestHardware {
         }
         result.isLocked = wanted.isLocked
         if single.watchdog != nil, let action = wanted.single.watchdog { result.single.watchdog = action }
+        for (index, network) in networks.enumerated() {
+            guard let counterpart = wanted.networks.first(where: { $0.id == network.id && $0.type == network.type })
+            else { continue }
+            result.networks[index].vhost = counterpart.vhost
+            result.networks[index].forwards = counterpart.forwards
+            result.networks[index].bridge = counterpart.bridge
+        }
         return result
     }
 
@@ -59,6 +66,17 @@ extension GuestHardware {
             changes.compare("\(title) Cache=", new.cache.rawValue, old.cache.rawValue)
             changes.compare("\(title) AIO=", new.aio.rawValue, old.aio.rawValue)
             changes.compare("\(title) Serial=", new.serial, old.serial)
+        }
+        changes.compareSections("Network", networks, running.networks, id: \.id) { changes, title, new, old in
+            changes.compare("\(title) Type=", new.type.rawValue, old.type.rawValue)
+            changes.compare("\(title) Interface=", new.interface, old.interface)
+            changes.compare("\(title) Bridge=", new.bridge, old.bridge)
+            changes.compare("\(title) MACAddress=", new.mac, old.mac)
+            changes.compare("\(title) Queues=", "\(new.queues)", "\(old.queues)")
+            changes.compare("\(title) VHost=", new.vhost.rawValue, old.vhost.rawValue)
+            changes.compare("\(title) MTU=", new.mtu.map(String.init), old.mtu.map(String.init))
+            let (forwards, oldForwards) = (new.forwards.map(\.description), old.forwards.map(\.description))
+            changes.compare("\(title) Forward=", forwards.joined(separator: " "), oldForwards.joined(separator: " "))
         }
         changes.compare(cloudInit, running.cloudInit)
         changes.compareSections("Credential", credentials ?? [], running.credentials ?? [], id: \.id) {

@@ -20,6 +20,8 @@ public struct GuestHardware: Sendable, Equatable, Codable {
     public var firmware: Firmware?
     /// The order is that of the PCI slots.
     public var disks: [Disk]
+    /// Nil where there are none; see `networks`.
+    var nics: [Network]?
     /// Nil for a guest without a seed for cloud-init.
     public var cloudInit: CloudInit?
     /// In the order of the SMBIOS strings; nil for none.
@@ -49,6 +51,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         kernel: DirectKernel?,
         firmware: Firmware? = nil,
         disks: [Disk] = [],
+        networks: [Network] = [],
         cloudInit: CloudInit? = nil,
         credentials: [Credential]? = nil,
         console: Bool = true,
@@ -63,6 +66,7 @@ public struct GuestHardware: Sendable, Equatable, Codable {
         self.kernel = kernel
         self.firmware = firmware
         self.disks = disks
+        nics = networks.isEmpty ? nil : networks
         self.cloudInit = cloudInit
         self.credentials = credentials
         self.console = console
@@ -82,6 +86,8 @@ extension GuestHardware {
         return GuestHardware.cpuCounts.contains(cpuCount) && GuestHardware.ramBlockCounts.contains(ram.count)
             && total <= GuestHardware.largestRAM && dimms.count <= MemoryRoom.slotCounts.upperBound
             && disks.count <= QEMUCommandLine.diskSlots.count
+            && networks.count <= QEMUCommandLine.networkSlots.count && networks.allSatisfy(\.isPlausible)
+            && networks.reduce(0) { $0 + $1.queues } <= Network.mostQueues
             && credentials?.count ?? 0 <= GuestHardware.mostCredentials
     }
 

@@ -14,6 +14,8 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var agent: Int32?
     /// What SMBIOS says of each credential, by the credential's ID.
     public var credentials: [String: Int32]
+    /// Of each network with a tap, by the network's ID.
+    public var networks: [String: NetworkDescriptors]
 
     public init(
         ram: [String: Int32],
@@ -21,7 +23,8 @@ public struct VMProcessDescriptors: Sendable, Equatable {
         consoleLog: Int32? = nil,
         files: [PinnedFile: Int32] = [:],
         agent: Int32? = nil,
-        credentials: [String: Int32] = [:]
+        credentials: [String: Int32] = [:],
+        networks: [String: NetworkDescriptors] = [:]
     ) {
         self.ram = ram
         self.qmp = qmp
@@ -29,6 +32,19 @@ public struct VMProcessDescriptors: Sendable, Equatable {
         self.files = files
         self.agent = agent
         self.credentials = credentials
+        self.networks = networks
+    }
+}
+
+public struct NetworkDescriptors: Sendable, Equatable {
+    /// One for each queue.
+    public var taps: [Int32]
+    /// /dev/vhost-net, as often as there are queues; empty where QEMU is to move the packets.
+    public var vhosts: [Int32]
+
+    public init(taps: [Int32], vhosts: [Int32] = []) {
+        self.taps = taps
+        self.vhosts = vhosts
     }
 }
 
@@ -69,6 +85,7 @@ public enum QEMUCommandLine {
         arguments += firmware(of: hardware, descriptors.files)
         arguments += devices(of: hardware, descriptors)
         arguments += disks(of: hardware, remedies)
+        arguments += networks(of: hardware, descriptors.networks, incoming: incoming)
         arguments += seed(of: hardware, descriptors.files)
         arguments += credentials(of: hardware, descriptors.credentials)
         arguments += boot(hardware, descriptors.files)
@@ -79,7 +96,8 @@ public enum QEMUCommandLine {
 
     /// Every type that stands behind `-device`, whatever the version.
     public static let deviceTypes = [
-        "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "isa-serial", "VGA", "virtio-rng-pci",
+        "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "virtio-net-pci", "isa-serial", "VGA",
+        "virtio-rng-pci",
         "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport", "pc-dimm",
     ]
     /// Every type that stands behind `-object`.

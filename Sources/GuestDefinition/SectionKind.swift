@@ -7,6 +7,7 @@ enum SectionKind: String, CaseIterable {
     case firmware = "Firmware"
     case kernel = "Kernel"
     case disk = "Disk"
+    case network = "Network"
     case rng = "RNG"
     case balloon = "Balloon"
     case watchdog = "Watchdog"
@@ -24,10 +25,9 @@ enum SectionKind: String, CaseIterable {
     /// Whether there can be several, told apart by an ID, as in `[RAM main]`.
     var isNamed: Bool {
         switch self {
-        case .ram, .disk, .credential: true
+        case .ram, .disk, .network, .credential: true
         case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
-            .cloudInit,
-            .console, .handover, .stop, .crash:
+            .cloudInit, .console, .handover, .stop, .crash:
             false
         }
     }
@@ -41,6 +41,7 @@ enum SectionKind: String, CaseIterable {
         case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
+        case .network: ["Type", "Interface", "Bridge", "MACAddress", "Queues", "VHost", "MTU", "Forward"]
         case .rng, .pvpanic, .agent, .display: ["Enable"]
         case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
         case .watchdog: ["Enable", "Action"]
@@ -68,9 +69,8 @@ enum SectionKind: String, CaseIterable {
     var longestID: Int {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
-        case .guest, .cpu, .memory, .ram, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display,
-            .qemu,
-            .cloudInit, .credential, .console, .handover, .stop, .crash:
+        case .guest, .cpu, .memory, .ram, .firmware, .kernel, .network, .rng, .balloon, .watchdog, .pvpanic, .agent,
+            .display, .qemu, .cloudInit, .credential, .console, .handover, .stop, .crash:
             31
         }
     }

@@ -51,13 +51,16 @@ extension GuestSupervisor {
             guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime) else { continue }
             var fetched: [String] = []
             let monitor = Inventory.qmp(record.generation)
-            for name in files + sockets + [monitor, Inventory.consoleInput] where inventory[name] == nil {
+            let taps = record.taps ?? [:]
+            let names = files + sockets + [monitor, Inventory.consoleInput] + taps.keys.sorted()
+            for name in names where inventory[name] == nil {
                 do {
                     let found =
                         switch name {
                         case monitor: try fetchSocket(record.monitor, handle)
                         case Inventory.consoleInput: try fetchConsoleInput(record, handle)
                         case Inventory.agent, Inventory.agentPeer: try fetchSocket(record.sockets?[name], handle)
+                        case _ where taps[name] != nil: try fetchTap(taps[name], handle)
                         default: try fetchFile(name, from: handle)
                         }
                     guard let found else { continue }
@@ -92,6 +95,15 @@ extension GuestSupervisor {
             throw Doubt("descriptor \(number) of process \(handle.pid) is no pipe")
         }
         return pipe
+    }
+
+    private func fetchTap(_ number: Int32?, _ handle: ProcessHandle) throws -> Descriptor? {
+        guard let number else { return nil }
+        let queue = try handle.fetch(number)
+        guard TapQueue.interface(of: queue) != nil else {
+            throw Doubt("descriptor \(number) of process \(handle.pid) is no queue of a network")
+        }
+        return queue
     }
 
     /// A memory file that the process has open; nil where it has none of that name.

@@ -55,6 +55,7 @@ extension GuestSupervisor {
     func stopGuest() async throws {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
         replaced = current.record
+        if let next, !next.isThrowAway { try await moveNetworks(to: next) }
         try await closeConsoleInput(of: current)
         holdAgentChannel()
         try await current.qmp.execute(Stop(), deadline: timeouts.stop)
@@ -77,6 +78,7 @@ extension GuestSupervisor {
 
     func loadState() async throws {
         guard let vm = next ?? current else { throw Lifecycle.Failure("no VM process waits for the device state") }
+        if !vm.isThrowAway { try await moveNetworks(to: vm) }
         do {
             try await vm.load(from: inventory[Inventory.state], deadline: timeouts.load)
         } catch {
@@ -142,6 +144,7 @@ extension GuestSupervisor {
             $0.other = nil
             if $0.phase.isCommitted { $0.phase = .running }
         }
+        if let current { await settleNetworks(on: current) }
         try await unstoreEnds(of: old.generation)
     }
 
@@ -162,6 +165,7 @@ extension GuestSupervisor {
         try await kill(vm)
         next = nil
         if ledger != nil { try record { $0.other = nil } }
+        if let current { await settleNetworks(on: current) }
         try await unstoreEnds(of: vm.generation)
     }
 

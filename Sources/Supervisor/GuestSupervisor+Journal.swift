@@ -14,6 +14,7 @@ enum Notice {
     case notFetched(String)
     case vmProcessSaid(String, generation: Int)
     case outputFull(String)
+    case networkProblem(String, String)
     case vmProcessSilent(String)
     case consoleInputFailed(String, String)
     case dumped(MemoryDump.Result)
@@ -63,6 +64,8 @@ extension GuestSupervisor {
             log(line, .warning, .vmProcessSaid, ["PERDURE_GENERATION": "\(generation)"])
         case .outputFull(let title):
             log("\(title) of guest '\(name)' has said so much that what it says from now on is dropped", .warning)
+        case .networkProblem(let id, let reason):
+            log("The network '\(id)' of guest '\(name)' may not be as it should: \(reason)", .warning)
         case .vmProcessSilent(let title):
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
         case .consoleInputFailed(let title, let reason):

@@ -22,6 +22,7 @@ extension GuestSupervisor {
         preflight.ram = try gatherRAM(ledger)
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
+        preflight.networks = HostNetwork.states(preflight.hardware)
         if let next {
             try await gatherMachine(&preflight, of: next.qmp)
             if case .up(var cpu) = preflight.machine {
@@ -87,6 +88,7 @@ extension GuestSupervisor {
         preflight.running = try await gather(current)
         preflight.memory = gatherMemory(of: current)
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
+        preflight.networks = HostNetwork.states(preflight.hardware)
         do {
             let facts = try await QEMUProbe.run(path: path, loop: loop, deadline: deadline)
             preflight.program = .usable(facts)

@@ -173,8 +173,9 @@ extension GuestSupervisor {
         if let block = ledger.plugging { expected.insert(Inventory.ram(block.id)) }
         if ledger.hardware.single.agent { expected.formUnion([Inventory.agent, Inventory.agentPeer]) }
         for vm in [current, next, previous].compactMap({ $0 }) {
-            expected.insert(Inventory.qmp(vm.generation))
+            expected.formUnion(inventory.ends(of: vm.generation))
         }
+        if let current { await settleNetworks(on: current) }
         try await unstore(inventory.names.filter { !expected.contains($0) })
     }
 }

@@ -54,6 +54,12 @@ extension GuestSupervisor {
         hardware.machine = try facts.pinnedMachine(hardware.machine)
         hardware.cpuModel = try facts.pinnedCPUModel(hardware.cpuModel)
         try checkHostMemory(hardware.ram, "lower Size= in [RAM ID] or free memory")
+        let loader = loader
+        let problems = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [hardware] in
+            HostNetwork.problems(hardware)
+                + (hardware.networks.isEmpty ? [] : HostNetwork.doubledAddresses(of: definition, in: loader))
+        }
+        if !problems.isEmpty { throw Lifecycle.Failure(problems.joined(separator: "\n")) }
         try await makeVariableStore(hardware)
         let files = try await pinnedFiles(hardware, facts)
         let file = try LedgerFile()
@@ -91,6 +97,7 @@ extension GuestSupervisor {
         guard let ledger, let facts else { return }
         let generation = ledger.generation + 1
         let hardware = nextHardware(ledger)
+        let isIncoming = ledger.current != nil || ledger.savedBytes != nil
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
         // A guest that an older supervisor has started has none.
@@ -98,6 +105,7 @@ extension GuestSupervisor {
             inventory[Inventory.consoleInput] = try Pipe.create()
         }
         do {
+            try await createQueues(hardware, generation: generation, isSpare: isIncoming)
             try await storeInventory()
         } catch {
             try? await unstoreEnds(of: generation)
@@ -122,13 +130,16 @@ extension GuestSupervisor {
         inherited += files.map(\.1) + credentials.map(\.1)
         let sockets = inventory.sockets
         inherited += sockets.map(\.descriptor)
+        let networks = try networkDescriptors(hardware, generation: generation)
+        inherited += networks.descriptors
         let descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
             consoleLog: log?.raw,
             files: Dictionary(uniqueKeysWithValues: files.map { ($0, $1.raw) }),
             agent: inventory[Inventory.agentPeer]?.raw,
-            credentials: Dictionary(uniqueKeysWithValues: credentials.map { ($0, $1.raw) })
+            credentials: Dictionary(uniqueKeysWithValues: credentials.map { ($0, $1.raw) }),
+            networks: networks.numbers
         )
         let output = try ProcessOutput()
         let process = try GatedProcess(
@@ -140,7 +151,7 @@ extension GuestSupervisor {
                 descriptors: descriptors,
                 version: facts.version,
                 remedies: ledger.remedies(for: facts.version).map(\.remedy),
-                incoming: ledger.current != nil || ledger.savedBytes != nil,
+                incoming: isIncoming,
                 copyOnWrite: isRehearsing
             ),
             environment: QEMUProbe.environment,
@@ -157,7 +168,8 @@ extension GuestSupervisor {
             hasFileMigration: facts.hasFileMigration,
             monitor: ourMonitor.raw,
             console: log.map { ConsoleDescriptors(log: $0.raw, input: input?.raw) },
-            sockets: Dictionary(uniqueKeysWithValues: sockets.map { ($0.name, $0.descriptor.raw) })
+            sockets: Dictionary(uniqueKeysWithValues: sockets.map { ($0.name, $0.descriptor.raw) }),
+            taps: tapNumbers(generation)
         )
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
         vm.hardware = hardware
@@ -213,6 +225,7 @@ extension GuestSupervisor {
             let isIncoming = ledger?.current != nil || ledger?.savedBytes != nil
             let capabilities = isIncoming ? GuestSupervisor.loadCapabilities : [.ignoreShared, .events]
             try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
+            if isIncoming { try await parkNetworks(of: vm) }
             try await noteMemoryMap(of: vm)
         } catch {
             throw Lifecycle.Failure(await explain(error, vm))

@@ -26,7 +26,9 @@ extension GuestSupervisor {
         case .takeBackCommit: try takeBackCommit()
         case .endNextVMProcess: try await endNext()
         case .endVMProcess: try await endCurrent()
-        case .discardState: try discardState()
+        case .discardState:
+            try discardState()
+            await forwardPorts()
         case .recordStopping: try record { $0.phase = .stopping }
         case .recordLost: try record { $0.phase = .lost }
         case .powerDown: try await powerDown()

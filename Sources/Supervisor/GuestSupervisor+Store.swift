@@ -64,7 +64,7 @@ extension GuestSupervisor {
     }
 
     func unstoreEnds(of generation: Int) async throws {
-        try await unstore([Inventory.qmp(generation)])
+        try await unstore(inventory.ends(of: generation))
     }
 
     // MARK: Healing

@@ -19,11 +19,35 @@ struct Inventory: Sendable {
     static func credential(_ id: String) -> String { "credential.\(id)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }
 
+    /// The queue of a network that belongs to one VM process.
+    static func tap(_ network: String, _ queue: Int, _ generation: Int) -> String {
+        "tap.\(network).\(queue).g\(generation)"
+    }
+
     private var entries: [String: Descriptor] = [:]
 
     subscript(_ name: String) -> Descriptor? {
         get { entries[name] }
         set { entries[name] = newValue }
+    }
+
+    /// A network's queues of all VM processes, the oldest process's first and in their order.
+    func taps(of network: String) -> [NetworkPort.Queue] {
+        let prefix = "tap.\(network)."
+        var found: [(queue: Int, entry: NetworkPort.Queue)] = []
+        for (name, descriptor) in entries where name.hasPrefix(prefix) {
+            let numbers = name.dropFirst(prefix.count).split(separator: ".")
+            guard numbers.count == 2, let queue = Int(numbers[0]), let generation = Int(numbers[1].dropFirst()) else {
+                continue
+            }
+            found.append((queue, NetworkPort.Queue(generation: generation, descriptor: descriptor)))
+        }
+        return found.sorted { ($0.entry.generation, $0.queue) < ($1.entry.generation, $1.queue) }.map(\.entry)
+    }
+
+    /// Names of what belongs to one VM process.
+    func ends(of generation: Int) -> [String] {
+        names.filter { $0 == Inventory.qmp(generation) || $0.hasPrefix("tap.") && $0.hasSuffix(".g\(generation)") }
     }
 
     var names: [String] { entries.keys.sorted() }

@@ -83,6 +83,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var journaledOutput: Int?
     /// The numbers under which the process has the guest's other sockets open, by their names in the store.
     var sockets: [String: Int32]?
+    /// The numbers under which it has queues of networks open, by their names in the inventory.
+    var taps: [String: Int32]?
 }
 
 /// The numbers under which a VM process has what belongs to its serial console.

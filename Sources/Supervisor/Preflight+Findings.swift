@@ -5,8 +5,8 @@ extension Preflight {
     /// Blockers first.
     var findings: [Finding] {
         let all =
-            ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + changeFindings
-            + hugePageFindings + outdatedFindings
+            ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + networkFindings
+            + changeFindings + hugePageFindings + outdatedFindings
         return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
     }
 
@@ -195,7 +195,12 @@ extension Preflight {
                 ram: Dictionary(uniqueKeysWithValues: hardware.memoryBlocks.map { ($0.id, 0) }),
                 qmp: 0,
                 consoleLog: 0,
-                agent: 0
+                agent: 0,
+                networks: Dictionary(
+                    hardware.networks.map { network in
+                        (network.id, NetworkDescriptors(taps: Array(repeating: 0, count: network.queues)))
+                    }
+                ) { first, _ in first }
             ),
             version: facts.version,
             incoming: true

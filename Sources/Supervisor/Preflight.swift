@@ -70,4 +70,5 @@ struct Preflight: Sendable {
     var memory: Memory?
     /// The kernel's setting for transparent huge pages in shared memory; nil where it has none.
     var sharedHugePages: String?
+    var networks: [NetworkState] = []
 }

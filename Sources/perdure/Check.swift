@@ -35,6 +35,7 @@ struct Check: AsyncParsableCommand {
             throw Exit.definition("the guest '\(guest.name)' can't be started:\n\(error)")
         }
         for warning in warnings { print("\(warning)") }
+        for problem in HostNetwork.problems(definition.hardware, isRunning: true) { print("warning: \(problem)") }
         let facts: QEMUFacts
         var hardware = definition.hardware
         do {
@@ -66,6 +67,14 @@ struct Check: AsyncParsableCommand {
             print(
                 "Disk:       \(disk.id): \(disk.image) (\(disk.format.rawValue)\(disk.readOnly ? ", read-only" : ""))"
             )
+        }
+        for network in hardware.networks { print("Network:    \(network.id): \(describe(network))") }
+    }
+
+    private func describe(_ network: Network) -> String {
+        switch network.type {
+        case .tap: "tap '\(network.interface)'\(network.bridge.map { " on bridge '\($0)'" } ?? ""), \(network.mac)"
+        case .user: "user, \(network.mac)\(network.forwards.map { ", \($0.description)" }.joined())"
         }
     }
 

@@ -20,6 +20,7 @@ struct options {
     unsigned heartbeat_us;    /* period of the heartbeat */
     char disk[64];            /* block device for the record log; empty: none */
     char media[64];           /* read-only block device to compare with itself; empty: none */
+    char networks[256];       /* ADDRESS[/PEER[/UDP_US]] of eth0, eth1, …; commas between them */
     unsigned disk_ms;         /* pause between two records */
     bool writer;              /* write 1 MiB blocks without a pause */
     unsigned writer_mib;      /* size of the region the writer goes round in */
@@ -102,6 +103,9 @@ void start_dimm(void);
 
 /* agent.c */
 void start_agent(void);
+
+/* network.c */
+void start_networks(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

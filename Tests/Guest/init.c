@@ -146,6 +146,9 @@ static void wait_until(uint64_t deadline)
 {
     for (;;) {
         uint64_t now = monotonic_ns();
+        /* Also where it is always late. */
+        if (atomic_load(&power_button_pressed))
+            end("powering off", RB_POWER_OFF);
         if (now >= deadline)
             return;
         struct timespec left = {(deadline - now) / 1000000000, (deadline - now) % 1000000000};
@@ -217,6 +220,7 @@ int main(void)
     start_watchdog();
     start_dimm();
     start_agent();
+    start_networks();
     start_power_button();
     tick();
 }

@@ -92,6 +92,8 @@ static bool parse_option(const char *name, const char *value)
         return snprintf(options.disk, sizeof options.disk, "%s", value) < (int)sizeof options.disk;
     if (!strcmp(name, "media"))
         return snprintf(options.media, sizeof options.media, "%s", value) < (int)sizeof options.media;
+    if (!strcmp(name, "networks"))
+        return snprintf(options.networks, sizeof options.networks, "%s", value) < (int)sizeof options.networks;
     const struct {
         const char *name;
         bool *value;

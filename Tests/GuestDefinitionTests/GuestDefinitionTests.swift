@@ -47,6 +47,27 @@ struct GuestDefinitionTests {
                                     aio: .native
                                 ),
                             ],
+                            networks: [
+                                Network(
+                                    id: "lan",
+                                    mac: "52:54:00:aa:bb:01",
+                                    interface: "tap-web",
+                                    bridge: "br0",
+                                    queues: 4,
+                                    mtu: 9000,
+                                    vhost: .no
+                                ),
+                                Network(
+                                    id: "nat",
+                                    type: .user,
+                                    mac: "52:54:00:aa:bb:02",
+                                    vhost: .no,
+                                    forwards: [
+                                        PortForward(transport: .tcp, port: 2222, guestPort: 22),
+                                        PortForward(transport: .udp, address: "0.0.0.0", port: 53, guestPort: 5353),
+                                    ]
+                                ),
+                            ],
                             cloudInit: CloudInit(
                                 instanceID: "web-2",
                                 hostname: "web",

@@ -184,6 +184,55 @@ struct GuestHardwareTests {
         #expect(Self.full.applyingHostSettings(of: other) == Self.full)
     }
 
+    /// As above, of networks.
+    @Test func theStoredFormOfNetworksIsStable() throws {
+        let networks = QEMUCommandLineTests.networks.networks
+        let stored = """
+            [{"bridge":"br0","forwards":[],"id":"lan","interface":"tap-web","mac":"52:54:00:aa:bb:01","queues":1,\
+            "type":"tap","vhost":"auto"},\
+            {"forwards":[],"id":"wide","interface":"tap-wide","mac":"52:54:00:aa:bb:02","mtu":9000,"queues":2,\
+            "type":"tap","vhost":"auto"},\
+            {"forwards":[{"address":"127.0.0.1","guestPort":22,"port":2222,"transport":"tcp"},\
+            {"address":"0.0.0.0","guestPort":5353,"port":53,"transport":"udp"}],"id":"nat","interface":"",\
+            "mac":"52:54:00:aa:bb:03","queues":1,"type":"user","vhost":"auto"}]
+            """
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        #expect(try String(decoding: encoder.encode(networks), as: UTF8.self) == stored)
+        #expect(try JSONDecoder().decode([Network].self, from: Data(stored.utf8)) == networks)
+    }
+
+    @Test func changesOfNetworksAreSplitByWhoNotices() {
+        let running = QEMUCommandLineTests.networks
+        var wanted = running
+        wanted.networks[0].bridge = "br1"
+        wanted.networks[0].vhost = .no
+        wanted.networks[0].mac = "52:54:00:aa:bb:09"
+        wanted.networks[1].queues = 4
+        wanted.networks[1].mtu = nil
+        wanted.networks[1].interface = "tap1"
+        wanted.networks[2].forwards.removeLast()
+        let next = running.applyingHostSettings(of: wanted)
+        #expect(
+            next.changes(from: running) == [
+                "[Network lan] Bridge= is br1, the running guest has br0",
+                "[Network lan] VHost= is no, the running guest has auto",
+                "[Network nat] Forward= is tcp:127.0.0.1:2222:22, the running guest has tcp:127.0.0.1:2222:22 "
+                    + "udp:0.0.0.0:53:5353",
+            ]
+        )
+        #expect(
+            wanted.changes(from: next) == [
+                "[Network lan] MACAddress= is 52:54:00:aa:bb:09, the running guest has 52:54:00:aa:bb:01",
+                "[Network wide] Interface= is tap1, the running guest has tap-wide",
+                "[Network wide] Queues= is 4, the running guest has 2",
+                "[Network wide] MTU= is not set, the running guest has 9000",
+            ]
+        )
+        wanted.networks[0].type = .user
+        #expect(running.applyingHostSettings(of: wanted).networks[0] == running.networks[0])
+    }
+
     @Test func equalHardwareHasNoChanges() {
         #expect(Self.full.changes(from: Self.full).isEmpty)
     }

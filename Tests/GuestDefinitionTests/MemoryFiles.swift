@@ -128,6 +128,20 @@ let fullText = """
     Cache=directsync
     AIO=native
 
+    [Network lan]
+    Type=tap
+    Interface=tap-web
+    Bridge=br0
+    MACAddress=52:54:00:AA:BB:01
+    Queues=4
+    VHost=no
+    MTU=9000
+
+    [Network nat]
+    Type=user
+    MACAddress=52:54:00:aa:bb:02
+    Forward=tcp:2222:22 udp:0.0.0.0:53:5353
+
     [RNG]
 
     [Balloon]

@@ -92,6 +92,29 @@ struct QEMUCommandLineTests {
             DIMM(id: "more", size: 128 << 20, slot: 0, address: 0x1_0000_0000),
         ]
     }
+    static let networks = modified(oneBlock) {
+        $0.networks = [
+            Network(id: "lan", mac: "52:54:00:aa:bb:01", interface: "tap-web", bridge: "br0"),
+            Network(id: "wide", mac: "52:54:00:aa:bb:02", interface: "tap-wide", queues: 2, mtu: 9000),
+            Network(
+                id: "nat",
+                type: .user,
+                mac: "52:54:00:aa:bb:03",
+                forwards: [
+                    PortForward(transport: .tcp, port: 2222, guestPort: 22),
+                    PortForward(transport: .udp, address: "0.0.0.0", port: 53, guestPort: 5353),
+                ]
+            ),
+        ]
+    }
+    static let networkDescriptors = VMProcessDescriptors(
+        ram: ["main": 20],
+        qmp: 10,
+        networks: [
+            "lan": NetworkDescriptors(taps: [30], vhosts: [40]),
+            "wide": NetworkDescriptors(taps: [31, 32], vhosts: [41, 42]),
+        ]
+    )
     static let all = VMProcessDescriptors(
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
@@ -111,6 +134,15 @@ struct QEMUCommandLineTests {
         ),
         Example(name: "every-device", hardware: everyDevice, descriptors: all, incoming: true),
         Example(name: "many-disks", hardware: manyDisks, descriptors: all),
+        Example(name: "networks", hardware: networks, descriptors: networkDescriptors),
+        Example(
+            name: "networks-incoming",
+            hardware: networks,
+            descriptors: modified(networkDescriptors) {
+                for id in $0.networks.keys { $0.networks[id]?.vhosts = [] }
+            },
+            incoming: true
+        ),
         Example(name: "two-disks-incoming", hardware: twoDisks, descriptors: all, incoming: true),
         Example(
             name: "one-block-copy-on-write",

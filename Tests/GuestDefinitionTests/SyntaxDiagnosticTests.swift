@@ -70,11 +70,11 @@ struct SyntaxDiagnosticTests {
         ),
         Case(
             "unknown section, far",
-            minimalText + "[Network]\nBridge=br0",
+            minimalText + "[Sound]\nModel=hda",
             [
-                "demo.guest:5:1: unknown section 'Network'; the sections are [Guest], [CPU], [Memory], [RAM ID], "
-                    + "[Firmware], [Kernel], [Disk ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], [Display], "
-                    + "[QEMU], [CloudInit], [Credential ID], [Console], [Handover], [Stop], [Crash]"
+                "demo.guest:5:1: unknown section 'Sound'; the sections are [Guest], [CPU], [Memory], [RAM ID], "
+                    + "[Firmware], [Kernel], [Disk ID], [Network ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], "
+                    + "[Display], [QEMU], [CloudInit], [Credential ID], [Console], [Handover], [Stop], [Crash]"
             ]
         ),
         Case(

@@ -356,6 +356,79 @@ struct ValueDiagnosticTests {
             ]
         ),
         Case(
+            "network",
+            minimalText
+                + "[Network lan]\nType=bridge\nInterface=a/b\nBridge=a-very-long-name\nMACAddress=52:54:00:12:34\n"
+                + "Queues=9\nVHost=maybe\nMTU=500",
+            [
+                "demo.guest:6:6: 'bridge' is not supported; use 'tap' or 'user'",
+                "demo.guest:7:11: 'a/b' is not a name for an interface; use at most 15 letters, digits, '_', '.' and '-'",
+                "demo.guest:8:8: 'a-very-long-name' is not a name for an interface; use at most 15 letters, digits, "
+                    + "'_', '.' and '-'",
+                "demo.guest:9:12: '52:54:00:12:34' is not a MAC address; write it as in '52:54:00:12:34:56'",
+                "demo.guest:10:8: '9' is out of range; use 1 to 8",
+                "demo.guest:11:7: 'maybe' is not supported; use 'auto', 'yes' or 'no'",
+                "demo.guest:12:5: '500' is out of range; use 576 to 65521",
+            ]
+        ),
+        Case(
+            "addresses of groups and of nobody",
+            minimalText + "[Network a]\nMACAddress=01:00:5e:00:00:01\n[Network b]\nMACAddress=00:00:00:00:00:00",
+            [
+                "demo.guest:6:12: '01:00:5e:00:00:01' is not the address of one machine; its first octet must be even",
+                "demo.guest:8:12: '00:00:00:00:00:00' is not the address of one machine; its first octet must be even",
+            ]
+        ),
+        Case(
+            "forward",
+            minimalText + "[Network nat]\nType=user\nForward=tcp:2222\n[Network b]\nType=user\nForward=tcp:host:1:2\n"
+                + "[Network c]\nType=user\nForward=udp:1:65536",
+            [
+                "demo.guest:7:9: 'tcp:2222' does not forward a port; write it as in 'tcp:2222:22' or 'tcp:0.0.0.0:8080:80'",
+                "demo.guest:10:9: 'host' in 'tcp:host:1:2' is not an IPv4 address",
+                "demo.guest:13:9: '65536' is out of range; use 1 to 65535",
+            ]
+        ),
+        Case(
+            "what networks share",
+            minimalText
+                + "[Network a]\nMACAddress=52:54:00:00:00:01\nInterface=tap0\nBridge=tap0\n"
+                + "[Network b]\nMACAddress=52:54:00:00:00:01\nInterface=tap0\n"
+                + "[Network c]\nType=user\nForward=tcp:22:22\n[Network d]\nType=user\nForward=tcp:22:22",
+            [
+                "demo.guest:7:11: 'tap0' can't be the interface and its bridge",
+                "demo.guest:10:12: '52:54:00:00:00:01' is also the address of [Network a]; give each network its own, or "
+                    + "remove MACAddress=",
+                "demo.guest:11:11: 'tap0' is also the interface of [Network a]; give each network its own, or remove "
+                    + "Interface=",
+                "demo.guest:17:9: the port tcp 127.0.0.1:22 is forwarded twice, also by [Network c]",
+            ]
+        ),
+        Case(
+            "keys of another type of network",
+            minimalText + "[Network a]\nForward=tcp:22:22\n[Network b]\nType=user\nBridge=br0\nQueues=2",
+            [
+                "demo.guest:6:9: warning: Forward= has no effect without Type=user",
+                "demo.guest:9:8: warning: Bridge= has no effect without Type=tap",
+                "demo.guest:10:8: warning: Queues= has no effect without Type=tap",
+            ]
+        ),
+        Case(
+            "too many networks",
+            minimalText + (0..<7).map { "[Network n\($0)]\n" }.joined(),
+            [
+                "demo.guest:11:1: this is network 7, but a guest can have at most 6"
+            ]
+        ),
+        Case(
+            "too many queues",
+            minimalText + (0..<3).map { "[Network n\($0)]\nQueues=8\n" }.joined(),
+            [
+                "demo.guest:10:8: with this, all networks together have more than 16 queues, which is what systemd can keep "
+                    + "descriptors of"
+            ]
+        ),
+        Case(
             "retain",
             minimalText + "[Console]\nRetain=65M",
             [

@@ -125,6 +125,21 @@ struct PreflightTests {
         }
     }
 
+    /// The guest has a network, of which something is different.
+    private static func network(
+        _ severity: Finding.Severity,
+        _ identifier: Finding.Identifier,
+        _ text: String,
+        _ change: @escaping @Sendable (inout Preflight.NetworkState) -> Void
+    ) -> Row {
+        Row(severity, identifier, text) { preflight in
+            let lan = Network(id: "lan", mac: "52:54:00:aa:bb:01", interface: "tap0", bridge: "br0")
+            var network = Preflight.NetworkState(network: lan, bridge: "br0")
+            change(&network)
+            preflight.networks = [network]
+        }
+    }
+
     private static let rows: [Row] = [
         Row(.blocker, .ramMissing, "'ram.main' is not in the file descriptor store") { $0.ram[0].isStored = false },
         Row(.blocker, .ramNotShared, "VM process 7 (pid 1) maps 64 MiB of 'ram.main', not its 128 MiB") {
@@ -182,6 +197,17 @@ struct PreflightTests {
         Row(.blocker, .memoryShort, "'perdure-web.slice' has 50 MiB") {
             $0.memory?.group = ("perdure-web.slice", 50 << 20)
         },
+        network(.warning, .connectionsCut, "user networking of [Network lan]") { $0.network.type = .user },
+        network(.blocker, .vhostMissing, "[Network lan] has VHost=yes") {
+            ($0.network.vhost, $0.hasVHost) = (.yes, false)
+        },
+        network(.warning, .bridgeMissing, "there is no bridge 'br0', which [Network lan] names") {
+            ($0.bridgeProblem, $0.bridge) = ("there is no bridge 'br0'", nil)
+        },
+        network(.warning, .networkGone, "'tap0' of [Network lan] is gone") { $0.isThere = false },
+        network(.warning, .networkMoved, "is a port of 'br1' instead of one of 'br0'") { $0.bridge = "br1" },
+        network(.warning, .networkMoved, "is no bridge's port instead of one of 'br0'") { $0.bridge = nil },
+        network(.warning, .networkMoved, "is a port of 'br0'") { $0.network.bridge = nil },
         Row(.warning, .needsPowerCycle, "[CPU] Count=") { $0.changes.waiting = ["[CPU] Count= is 2"] },
         Row(.note, .appliedByHandover, "Retain=") { $0.changes.applied = ["[Console] Retain= is 2M"] },
         Row(.note, .appliedByHandover, "instead of '/opt/qemu' (7.2.0)") { $0.running?.qemu = "/opt/qemu" },

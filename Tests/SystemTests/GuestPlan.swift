@@ -25,6 +25,8 @@ struct GuestPlan: Sendable {
     var sections: [String] = []
     /// Options of the test guest, such as `poweroff_after=40`.
     var options: [String] = []
+    /// Of all taps together. Each VM process adds a descriptor for each.
+    var queues = 0
     var machine: String?
     var qemu: String?
     /// Lines of [Handover], [Stop] and [Crash].
@@ -36,7 +38,8 @@ struct GuestPlan: Sendable {
     var path: String { "/etc/perdure/\(name).guest" }
     var image: String { "/var/lib/guests/\(name).img" }
 
-    /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one.
+    /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one,
+    /// and `queues`.
     var inventory: [String] {
         ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
             + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])

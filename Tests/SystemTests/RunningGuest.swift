@@ -223,7 +223,7 @@ final class RunningGuest {
         let properties = try await properties("MainPID", "NFileDescriptorStore")
         #expect(inUnit.map { "\($0.pid)" } == [properties["MainPID"]], sourceLocation: sourceLocation)
         #expect(
-            properties["NFileDescriptorStore"] == "\(plan.inventory.count + 1)",
+            properties["NFileDescriptorStore"] == "\(plan.inventory.count + 1 + plan.queues)",
             sourceLocation: sourceLocation
         )
     }

@@ -80,6 +80,41 @@ int clinux_watch_writes(const char *path);
 // Likewise when names in the directory come or go, or when it goes itself.
 int clinux_watch_directory(const char *path);
 
+// tap.c
+enum { CLINUX_INTERFACE_NAME_SIZE = 16 };
+// An open file of the tap driver that is no interface's queue yet: non-blocking, close-on-exec.
+int clinux_tap_open(void);
+// Makes the file a queue of the tap `name`, which is made where it is missing; EBUSY where `is_new` and it is there.
+// A '%d' in the name becomes the first free number.
+int clinux_tap_attach(int fd, const char *name, int is_new);
+// Which tap the file is a queue of, and whether packets are kept from it; EBADFD where it is none.
+int clinux_tap_query(int fd, char name[CLINUX_INTERFACE_NAME_SIZE], int *is_detached);
+int clinux_tap_set_detached(int fd, int is_detached);
+// Bytes of the header before each packet, of the whole interface.
+int clinux_tap_get_header(int fd);
+int clinux_tap_set_header(int fd, int size);
+// Whether a packet waits in the queue.
+int clinux_tap_is_readable(int fd);
+// Sends all packets to one queue, by its position modulo the number of queues; -1: to each its flows again. Those that
+// have the mark CLINUX_TAP_MARK + N go to the queue at N, where that is before the position.
+enum { CLINUX_TAP_MARK = 0x70647500 };
+int clinux_tap_steer(int fd, int position);
+
+// link.c
+// 0 where there is no such interface.
+unsigned clinux_link_index(const char *name);
+int clinux_link_delete(unsigned index);
+// Keeps the kernel from giving it IPv6 addresses and from sending by itself.
+int clinux_link_be_quiet(unsigned index);
+int clinux_link_set_up(const char *name);
+int clinux_link_set_mtu(const char *name, int mtu);
+int clinux_link_set_address(const char *name, const unsigned char address[6]);
+int clinux_bridge_add(const char *bridge, const char *name);
+int clinux_bridge_remove(const char *bridge, const char *name);
+// A socket that sends frames, each after a virtio_net_hdr of 10 bytes, out of an interface; with a mark where it is
+// not 0.
+int clinux_link_sender(unsigned index, uint32_t mark);
+
 // memory.c
 void clinux_trim_memory(void);
 

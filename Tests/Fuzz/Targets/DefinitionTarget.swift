@@ -50,7 +50,12 @@ enum DefinitionTarget {
             descriptors: VMProcessDescriptors(
                 ram: Dictionary(uniqueKeysWithValues: blocks.map { ($0, 7) }),
                 qmp: 8,
-                agent: 9
+                agent: 10,
+                networks: Dictionary(
+                    uniqueKeysWithValues: definition.hardware.networks.map { network in
+                        (network.id, NetworkDescriptors(taps: Array(repeating: 9, count: network.queues)))
+                    }
+                )
             ),
             version: QEMUVersion(major: 7, minor: 2),
             incoming: true

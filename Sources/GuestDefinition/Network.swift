@@ -1,0 +1,128 @@
+public enum NetworkType: String, Sendable, Codable, CaseIterable {
+    /// An interface of the host, usually a port of a bridge.
+    case tap
+    /// QEMU's own NAT, which needs no privileges.
+    case user
+}
+
+/// Whether the kernel moves a tap's packets instead of QEMU.
+public enum VHost: String, Sendable, Codable, CaseIterable {
+    /// Where the host has it.
+    case auto
+    case yes
+    case no
+}
+
+/// A TCP or UDP port of the host that leads to one of the guest.
+public struct PortForward: Sendable, Equatable, Codable {
+    public enum Transport: String, Sendable, Codable, CaseIterable {
+        case tcp
+        case udp
+    }
+
+    public var transport: Transport
+    /// IPv4, of the host.
+    public var address: String
+    public var port: Int
+    public var guestPort: Int
+
+    public init(transport: Transport, address: String = "127.0.0.1", port: Int, guestPort: Int) {
+        self.transport = transport
+        self.address = address
+        self.port = port
+        self.guestPort = guestPort
+    }
+
+    /// As QEMU's command line and monitor have it.
+    public var rule: String { "\(transport.rawValue):\(address):\(port)-:\(guestPort)" }
+    /// As a definition has it.
+    public var description: String { "\(transport.rawValue):\(address):\(port):\(guestPort)" }
+}
+
+public struct Network: Sendable, Equatable, Codable {
+    public var id: String
+    public var type: NetworkType
+    /// In lower case, with colons.
+    public var mac: String
+    /// Of the host; empty with user networking.
+    public var interface: String
+    /// What the interface is made a port of.
+    public var bridge: String?
+    /// Pairs of a queue to and one from the guest: 1 to 8.
+    public var queues: Int
+    /// Bytes of the largest packet, which the guest is told and the interface is set to.
+    public var mtu: Int?
+    public var vhost: VHost
+    public var forwards: [PortForward]
+
+    public init(
+        id: String,
+        type: NetworkType = .tap,
+        mac: String,
+        interface: String = "",
+        bridge: String? = nil,
+        queues: Int = 1,
+        mtu: Int? = nil,
+        vhost: VHost = .auto,
+        forwards: [PortForward] = []
+    ) {
+        self.id = id
+        self.type = type
+        self.mac = mac
+        self.interface = interface
+        self.bridge = bridge
+        self.queues = queues
+        self.mtu = mtu
+        self.vhost = vhost
+        self.forwards = forwards
+    }
+
+    static let queueCounts = 1...8
+    /// Of all networks together. Each has a descriptor in systemd's store, two during a handover.
+    static let mostQueues = 16
+    static let mostForwards = 64
+
+    /// Whether this is within what any definition can ask for.
+    var isPlausible: Bool {
+        Network.queueCounts.contains(queues) && forwards.count <= Network.mostForwards
+            && Values.isInterfaceName(interface) == (type == .tap)
+    }
+}
+
+/// Names and addresses that a network gets where its definition has none: the same whenever they are asked for.
+enum NetworkDefaults {
+    /// Locally administered. With the machine's ID in it: guests of one name on two hosts may share a network.
+    static func mac(guest: String, id: String, machine: String) -> String {
+        let hash = hash("\(guest)\0\(id)\0\(machine)")
+        let octets = (0..<5).map { UInt8(truncatingIfNeeded: hash >> ($0 * 8)) }
+        return ([0x52] + octets).map(hexadecimal).joined(separator: ":")
+    }
+
+    static func interface(guest: String, id: String) -> String {
+        let hash = hash("\(guest)\0\(id)")
+        return "pd" + (0..<6).map { hexadecimal(UInt8(truncatingIfNeeded: hash >> ($0 * 8))) }.joined()
+    }
+
+    static func hexadecimal(_ octet: UInt8) -> String {
+        let text = String(octet, radix: 16)
+        return text.utf8.count < 2 ? "0" + text : text
+    }
+
+    /// FNV-1a, and then every bit of it in every bit of the result. What it gives is in networks' records elsewhere,
+    /// such as the leases of a DHCP server: it never changes.
+    private static func hash(_ text: String) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in "perdure network\0\(text)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        hash = (hash ^ (hash >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        hash = (hash ^ (hash >> 27)) &* 0x94d0_49bb_1331_11eb
+        return hash ^ (hash >> 31)
+    }
+}
+
+extension GuestHardware {
+    /// The order is that of the PCI slots.
+    public var networks: [Network] {
+        get { nics ?? [] }
+        set { nics = newValue.isEmpty ? nil : newValue }
+    }
+}
