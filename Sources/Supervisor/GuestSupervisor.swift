@@ -240,6 +240,7 @@ public actor GuestSupervisor {
         let text = summary
         if text == lastStatus { return }
         lastStatus = text
+        control?.statusChanged(self)
         Notifier.send("STATUS=\(text)")
     }
 

@@ -9,13 +9,29 @@ public enum GuestInterface {
         case upgrade = "Upgrade"
         case rehearse = "Rehearse"
         case checkHandover = "CheckHandover"
+        case hold = "Hold"
+        case pause = "Pause"
+        case resume = "Resume"
+        case reset = "Reset"
+        case powerDown = "PowerDown"
+        case kill = "Kill"
+        case getDifferences = "GetDifferences"
         case getStatus = "GetStatus"
         case getMetrics = "GetMetrics"
+        case monitor = "Monitor"
         case getConsole = "GetConsole"
         case getMemory = "GetMemory"
         case setBalloon = "SetBalloon"
 
         public var qualified: String { "\(name).\(rawValue)" }
+    }
+
+    /// What a caller must be allowed for a method.
+    public enum Right: CaseIterable, Sendable {
+        /// See how guests stand.
+        case watch
+        /// Do something to them, or see what they hold.
+        case manage
     }
 
     public enum Failure: String, CaseIterable, Sendable {
@@ -24,6 +40,8 @@ public enum GuestInterface {
         case notRunning = "NotRunning"
         /// It was tried and undone.
         case failed = "Failed"
+        case invalidDefinition = "InvalidDefinition"
+        case notPermitted = "NotPermitted"
 
         public var qualified: String { "\(name).\(rawValue)" }
     }
@@ -50,6 +68,10 @@ public enum GuestInterface {
         public var qemuVersion: String?
         /// Microseconds that the guest was paused by the last handover.
         public var lastPauseUsec: Int?
+        /// Microseconds since the epoch: since when the guest has been in its state, handovers left aside.
+        public var sinceUsec: Int?
+        /// Bytes of RAM that the guest has.
+        public var memoryBytes: Int?
         /// That a QEMU does not take the guest's state from the one that it runs in: a sentence for people.
         public var refusal: String?
         /// Bytes that the serial console has put out since the guest started.
@@ -67,6 +89,8 @@ public enum GuestInterface {
             qemuVersion: String?,
             lastPauseUsec: Int?,
             refusal: String?,
+            since: Int?,
+            memory: Int?,
             consoleBytes: Int,
             outdated: Bool
         ) {
@@ -79,6 +103,8 @@ public enum GuestInterface {
             self.qemuVersion = qemuVersion
             self.lastPauseUsec = lastPauseUsec
             self.refusal = refusal
+            self.sinceUsec = since
+            self.memoryBytes = memory
             self.consoleBytes = consoleBytes
             self.outdated = outdated
         }
@@ -134,6 +160,17 @@ public enum GuestInterface {
         public init(hasInput: Bool) { self.hasInput = hasInput }
     }
 
+    /// What the definition says otherwise than the guest runs with; sentences for people.
+    public struct DifferencesReply: Codable, Sendable {
+        public let appliedByHandover: [String]
+        public let needPowerCycle: [String]
+
+        public init(appliedByHandover: [String], needPowerCycle: [String]) {
+            self.appliedByHandover = appliedByHandover
+            self.needPowerCycle = needPowerCycle
+        }
+    }
+
     /// The interface as `varlinkctl introspect` shows it.
     public static let description = """
         # Control of one guest by its supervisor.
@@ -141,7 +178,7 @@ public enum GuestInterface {
 
         type Status (
           guest: string,
-          # recovering, off, running, saved, waiting, unclear, or the operation under way
+          # recovering, off, running, paused, saved, waiting, unclear, or the operation under way
           state: string,
           # A sentence for people
           summary: string,
@@ -152,6 +189,10 @@ public enum GuestInterface {
           qemuVersion: ?string,
           # How long the last handover paused the guest, in microseconds
           lastPauseUsec: ?int,
+          # Since when it has been so, handovers left aside; microseconds since the epoch
+          sinceUsec: ?int,
+          # RAM that the guest has
+          memoryBytes: ?int,
           # That a QEMU does not take the guest's state from the one that it runs in; a sentence for people
           refusal: ?string,
           # Bytes that the serial console has put out since the guest started
@@ -245,9 +286,33 @@ public enum GuestInterface {
         # What speaks for or against a handover. Changes nothing.
         method CheckHandover(qemu: ?string) -> (qemu: ?string, qemuVersion: ?string, findings: []Finding)
 
+        # Pauses the guest, saves its device state and ends its VM process. Resume continues it in a new one.
+        method Hold() -> (status: Status)
+
+        # Has the guest stand still, through whatever is replaced, until Resume.
+        method Pause() -> (status: Status)
+
+        # Continues a guest that is paused, saved or held.
+        method Resume() -> (status: Status)
+
+        # Presses the guest's reset button.
+        method Reset() -> (status: Status)
+
+        # Presses the guest's power button, and does not wait for what the guest does about it.
+        method PowerDown() -> (status: Status)
+
+        # Ends the guest as a power cut would.
+        method Kill() -> (status: Status)
+
+        # What the definition says otherwise than the guest runs with. Changes nothing.
+        method GetDifferences() -> (appliedByHandover: []string, needPowerCycle: []string)
+
         method GetStatus() -> (status: Status)
 
         method GetMetrics() -> (metrics: Metrics)
+
+        # With 'more', the status now and once more at each change of it.
+        method Monitor() -> (status: Status)
 
         # Passes a read-only descriptor of the memory file that the serial console's output is in and, where the VM
         # process takes input, a write-only one of the pipe that it comes from.
@@ -265,11 +330,27 @@ public enum GuestInterface {
 
         # It was tried, and undone.
         error Failed (reason: string)
+
+        error InvalidDefinition (reason: string)
+
+        error NotPermitted (reason: string)
         """
 
     public struct StatusReply: Codable, Sendable {
         public let status: Status
 
         public init(_ status: Status) { self.status = status }
+    }
+}
+
+extension GuestInterface.Method {
+    /// Who may call what.
+    public var right: GuestInterface.Right {
+        switch self {
+        case .getStatus, .monitor, .getMetrics, .checkHandover, .getDifferences: .watch
+        // A console shows what the guest writes, passwords included.
+        case .getConsole: .manage
+        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill: .manage
+        }
     }
 }

@@ -29,16 +29,6 @@ struct Upgrade: ParsableCommand {
     }
 }
 
-struct Save: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Pause a guest and save its device state; 'exec' and 'load' continue it."
-    )
-
-    @OptionGroup var guest: GuestArgument
-
-    func run() throws { print("\(guest.name): \(try GuestClient(guest.name).call(.save).summary)") }
-}
-
 struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replace the VM process of a saved guest.")
 
@@ -49,16 +39,6 @@ struct Exec: ParsableCommand {
         let status = try GuestClient(guest.name).call(.exec, GuestInterface.QEMUParameters(qemu: option.qemu))
         print("\(guest.name): \(status.summary)")
     }
-}
-
-struct Load: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Load a saved guest into its new VM process and continue it."
-    )
-
-    @OptionGroup var guest: GuestArgument
-
-    func run() throws { print("\(guest.name): \(try GuestClient(guest.name).call(.load).summary)") }
 }
 
 struct Status: ParsableCommand {
@@ -77,8 +57,6 @@ struct Status: ParsableCommand {
             if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
             return
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        print(String(decoding: try encoder.encode(status), as: UTF8.self))
+        try printJSON(status)
     }
 }

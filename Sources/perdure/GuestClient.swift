@@ -47,6 +47,7 @@ struct GuestClient {
             switch error.name {
             case GuestInterface.Failure.refused.qualified: throw Exit.refused(message)
             case GuestInterface.Failure.failed.qualified: throw Exit.refused(message)
+            case GuestInterface.Failure.invalidDefinition.qualified: throw Exit.definition(message)
             case GuestInterface.Failure.notRunning.qualified: throw Exit.notRunning(message)
             default: throw Exit.failure(message)
             }

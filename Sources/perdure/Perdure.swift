@@ -50,8 +50,9 @@ struct Perdure: AsyncParsableCommand {
         discussion: "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
-            Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Memory.self, Console.self,
-            History.self, Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
+            Check.self, Diff.self, Status.self, Upgrade.self, Memory.self, Console.self, Pause.self, Resume.self,
+            Hold.self, Save.self, Exec.self, Load.self, Reset.self, PowerDown.self, Kill.self, History.self, Watch.self,
+            Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
         ]
     )
 }
