@@ -20,6 +20,28 @@ extension SystemTests {
             }
         }
 
+        /// Each handover of a guest that stands still saves it out of a VM process that has never run it.
+        @Test(
+            .enabled(
+                if: ProcessInfo.processInfo.environment["PERDURE_TEST_SOAK"] != nil,
+                "PERDURE_TEST_SOAK asks for it"
+            ),
+            arguments: [DebianTree.trixie, .sid]
+        )
+        func aPausedGuestCrossesAgainAndAgain(tree: DebianTree) async throws {
+            try await withBootedSystem(over: tree) { system in
+                let guest = try await RunningGuest(GuestPlan(diskFormat: "qcow2"), on: system)
+                try await guest.perdure("pause")
+                for _ in 0..<4 { try await guest.perdure("upgrade") }
+                try await guest.perdure("hold")
+                try await guest.perdure("resume")
+                #expect(try await guest.expectGuestIntact().generation == 6)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                #expect(try await guest.checkedDiskLog().problems == [])
+            }
+        }
+
         /// What a monitor is told, up to the first state of that name.
         private func states(from monitor: RawConnection, until state: String) throws -> String {
             var told = ""
