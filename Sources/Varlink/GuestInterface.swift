@@ -347,10 +347,11 @@ extension GuestInterface.Method {
     /// Who may call what.
     public var right: GuestInterface.Right {
         switch self {
-        case .getStatus, .monitor, .getMetrics, .checkHandover, .getDifferences: .watch
+        case .getStatus, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
         // A console shows what the guest writes, passwords included.
         case .getConsole: .manage
-        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill: .manage
+        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon:
+            .manage
         }
     }
 }
