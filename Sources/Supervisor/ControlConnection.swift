@@ -92,6 +92,11 @@ final class ControlConnection {
                 await supervisor.lookForReplacedFiles()
                 return try VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status))
             }
+        case .prove:
+            replyOrRefuse(supervisor) { supervisor in
+                try await supervisor.prove()
+                return GuestInterface.StatusReply(supervisor.status)
+            }
         case .getMetrics:
             reply(supervisor) { supervisor in
                 try VarlinkMessage.reply(GuestInterface.MetricsReply(await supervisor.metrics()))

@@ -120,6 +120,23 @@ extension GuestSupervisor {
         current.stoppedAt = nil
     }
 
+    /// Throws unless the guest's VM process says itself that it has the guest as it is to be.
+    func prove() async throws(Refusal) {
+        guard case .standing(.running) = lifecycle.state, let current else {
+            throw Refusal("the guest is not running", isNotRunning: true)
+        }
+        do {
+            let deadline = GuestSupervisor.answerDeadline
+            let status = try await current.qmp.execute(QueryStatus(), deadline: deadline).status
+            if lifecycle.isPaused ? status.canBeContinued : status == .running { return }
+            throw Refusal("\(current.title) has the guest in QEMU's state '\(status)'")
+        } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw Refusal("\(current.title) does not answer: \(error)")
+        }
+    }
+
     func resetGuest() async throws {
         guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
         try await current.qmp.execute(SystemReset(), deadline: GuestSupervisor.answerDeadline)

@@ -17,6 +17,7 @@ public enum GuestInterface {
         case kill = "Kill"
         case getDifferences = "GetDifferences"
         case getStatus = "GetStatus"
+        case prove = "Prove"
         case getMetrics = "GetMetrics"
         case monitor = "Monitor"
         case getConsole = "GetConsole"
@@ -309,6 +310,9 @@ public enum GuestInterface {
 
         method GetStatus() -> (status: Status)
 
+        # Asks the VM process whether it has the guest running, or paused where it is to be.
+        method Prove() -> (status: Status)
+
         method GetMetrics() -> (metrics: Metrics)
 
         # With 'more', the status now and once more at each change of it.
@@ -347,7 +351,7 @@ extension GuestInterface.Method {
     /// Who may call what.
     public var right: GuestInterface.Right {
         switch self {
-        case .getStatus, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
+        case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
         // A console shows what the guest writes, passwords included.
         case .getConsole: .manage
         case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon:

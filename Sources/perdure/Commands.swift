@@ -3,32 +3,6 @@ import FoundationEssentials
 import Supervisor
 import Varlink
 
-struct Upgrade: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Replace the VM process under a running guest, by default with the QEMU that is installed now."
-    )
-
-    @OptionGroup var guest: GuestArgument
-    @OptionGroup var option: QEMUOption
-    @Flag(
-        help:
-            "Only try whether the new QEMU loads the guest, which is paused for that moment and then runs on as before."
-    )
-    var dryRun = false
-
-    func run() throws {
-        let parameters = GuestInterface.QEMUParameters(qemu: option.qemu)
-        let client = try GuestClient(guest.name)
-        if dryRun {
-            let (reply, _) = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self)
-            let pause = Milliseconds(microseconds: reply.pauseUsec)
-            return print("QEMU \(reply.qemuVersion) loads guest '\(guest.name)'; pause \(pause)")
-        }
-        let status = try client.call(.upgrade, parameters)
-        print("\(guest.name): \(status.summary)")
-    }
-}
-
 struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replace the VM process of a saved guest.")
 

@@ -67,7 +67,9 @@ struct GuestInterfaceTests {
     /// Who may only watch can change nothing, and sees nothing that the guest holds.
     @Test func rights() {
         let watching = GuestInterface.Method.allCases.filter { $0.right == .watch }
-        #expect(Set(watching) == [.getStatus, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences])
+        #expect(
+            Set(watching) == [.getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences]
+        )
     }
 
     @Test func theFileOfTheInterfaceIsWellFormed() {

@@ -47,7 +47,11 @@ enum DefinitionTarget {
             guest: definition.name,
             generation: 1,
             hardware: definition.hardware,
-            descriptors: VMProcessDescriptors(ram: Dictionary(uniqueKeysWithValues: blocks.map { ($0, 7) }), qmp: 8),
+            descriptors: VMProcessDescriptors(
+                ram: Dictionary(uniqueKeysWithValues: blocks.map { ($0, 7) }),
+                qmp: 8,
+                agent: 9
+            ),
             version: QEMUVersion(major: 7, minor: 2),
             incoming: true
         )
