@@ -1,3 +1,9 @@
+/// For whoever reads names that people type.
+public enum NearestName {
+    /// The candidate that a misspelt name most likely stands for; nil if none is close.
+    public static func find(_ name: String, in candidates: [String]) -> String? { nearest(to: name, in: candidates) }
+}
+
 /// The candidate that a misspelt name most likely stands for; nil if none is close.
 func nearest(to name: String, in candidates: [String]) -> String? {
     let wanted = Array(name.lowercased().unicodeScalars)

@@ -114,6 +114,8 @@ public struct Lifecycle: Hashable, Sendable {
     }
 
     public var onLoss = OnLoss.fail
+    /// A person wants the guest to stand still. It stays so whatever is replaced, until a person continues it.
+    public var isPaused = false
     public private(set) var state = State.recovering
     private var termination: Termination?
     private var isReady = false
@@ -131,7 +133,7 @@ public struct Lifecycle: Hashable, Sendable {
             [.reply(ticket, .refused(Refusal("the supervisor is still looking at what it found; try again")))]
         case (_, .terminate(let termination)): terminate(termination)
         case (.standing(let standing), .requested(let request, let ticket)):
-            switch request.operation(standing: standing) {
+            switch request.operation(standing: standing, isPaused: isPaused) {
             case .success(let operation): begin(operation, from: standing, ticket: ticket)
             case .failure(let refusal): [.reply(ticket, .refused(refusal))]
             }
@@ -146,7 +148,7 @@ public struct Lifecycle: Hashable, Sendable {
         case (.operating(let run), .failed(let step, let failure)) where run.step == step: fail(run, failure)
         case (.standing(let standing), .vmProcessEnded(let reason)): vmProcessEnded(standing, reason)
         case (.standing(.running), .poweredOff): begin(.conclude, from: .running)
-        case (.standing(.running), .foundPaused): begin(.rollBack, from: .running)
+        case (.standing(.running), .foundPaused) where !isPaused: begin(.rollBack, from: .running)
         case (.recovering, .vmProcessEnded(let reason)), (.operating, .vmProcessEnded(let reason)): remember(reason)
         case (.recovering, .poweredOff), (.operating, .poweredOff): rememberPowerOff()
         // A guest can't power off while it does not run, and a step's end belongs to the operation it is of.
@@ -202,7 +204,11 @@ public struct Lifecycle: Hashable, Sendable {
     private mutating func completed(_ run: Run) -> [Effect] {
         switch (run.operation, run.step) {
         // Another VM process is the guest's from here on: the end of the one before no longer matters.
-        case (.handover, .recordCommit), (.handover, .takeBackCommit), (.exec, .recordWaiting): endedReason = nil
+        case (.handover, .recordCommit), (.handover, .takeBackCommit), (.exec, .recordWaiting),
+            (.restore, .recordWaiting):
+            endedReason = nil
+        case (_, .recordPaused): isPaused = true
+        case (_, .recordUnpaused): isPaused = false
         default: break
         }
         return advance(run)
@@ -245,7 +251,7 @@ public struct Lifecycle: Hashable, Sendable {
         // The guest runs, or is saved, whatever becomes of a VM process that has not loaded it, or only for show.
         case .endNextVMProcess where run.operation == .rehearse || !run.remaining.contains(.continueGuest):
             return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
-        case .continueGuest, .recordRunning, .endNextVMProcess:
+        case .continueGuest, .recordRunning, .recordPaused, .endNextVMProcess:
             let first = run.undoing.map { "\($0.failure.reason); then " } ?? ""
             return replyFailed(run, failure) + giveUp("\(first)\(failure.reason)")
         default: return [.report(.wentOn(run.operation, at: run.step, reason: failure.reason))] + advance(run)
@@ -256,15 +262,19 @@ public struct Lifecycle: Hashable, Sendable {
         let answer: [Effect] = run.ticket.map { [.reply($0, .done)] } ?? []
         let effects: [Effect] = [.report(.finished(run.operation))] + answer
         switch run.operation {
-        case .start, .startAnew, .handover, .rehearse, .changeMemory, .load, .resume, .rollBack, .finishHandover:
+        case .start, .startAnew, .handover, .rehearse, .changeMemory, .load, .restore, .resume, .rollBack,
+            .finishHandover,
+            .pause, .unpause, .reset, .powerdown:
             return effects + settle(.running)
+        // One that has not ended goes when the next is there.
+        case .hold: return effects + settle(.saved(hasVMProcess: false))
         case .save: return effects + settle(.saved(hasVMProcess: true))
         case .exec: return effects + settle(.waiting)
-        case .stop, .conclude: return effects + end(.success)
+        case .stop, .conclude, .kill: return effects + end(.success)
         case .abandon:
             guard onLoss == .startAnew, termination == nil, !run.isStoreLeft else { return effects + end(.failure) }
             // What has happened to the lost guest's VM process is none of the next one's.
-            (endedReason, isPoweredOff) = (nil, false)
+            (endedReason, isPoweredOff, isPaused) = (nil, false, false)
             return effects + begin(.startAnew, from: .off)
         case .leave: return effects + end(.success)
         }
@@ -281,6 +291,11 @@ public struct Lifecycle: Hashable, Sendable {
         switch run.operation {
         case .start, .startAnew: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))
+        // Once a VM process was there to load it, that was the guest's.
+        case .restore where [.loadState, .recordCommit, .continueGuest].contains(cause.step):
+            return report + settle(.saved(hasVMProcess: false))
+        // It can't be asked to power off: it is ended in the end.
+        case .unpause where termination == .stop: return report + begin(.stop, from: .running)
         // Only a stop is worth staying for.
         case .leave where termination != .stop: return report + end(.success)
         default: return report + settle(run.origin)
@@ -347,7 +362,7 @@ public struct Lifecycle: Hashable, Sendable {
         case (.signal, _): return end(.startAgain)
         case (.restart, .unclear): return end(.success)
         case (.restart, _): return begin(.leave, from: standing)
-        case (.stop, .running): return begin(.stop, from: standing)
+        case (.stop, .running): return begin(isPaused ? .unpause : .stop, from: standing)
         case (.stop, .saved(hasVMProcess: true)): return begin(.resume, from: standing)
         case (.stop, .waiting): return begin(.load, from: standing)
         case (.stop, .saved(hasVMProcess: false)):

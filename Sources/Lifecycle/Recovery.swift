@@ -52,6 +52,8 @@ public enum Recovery {
         public var ramProblems: [String]
         /// Whether `vmstate` holds as many bytes as the ledger says were saved.
         public var hasCompleteState: Bool
+        /// A person wants the guest to stand still.
+        public var isPausedOnPurpose: Bool
         /// The VM process that is the guest's by the ledger.
         public var current: VMProcess
         /// The one that it has replaced.
@@ -64,6 +66,7 @@ public enum Recovery {
             hasOtherDescriptors: Bool = false,
             ramProblems: [String] = [],
             hasCompleteState: Bool = false,
+            isPausedOnPurpose: Bool = false,
             current: VMProcess = .absent,
             previous: VMProcess = .absent,
             unknownScopes: [String] = []
@@ -72,6 +75,7 @@ public enum Recovery {
             self.hasOtherDescriptors = hasOtherDescriptors
             self.ramProblems = ramProblems
             self.hasCompleteState = hasCompleteState
+            self.isPausedOnPurpose = isPausedOnPurpose
             self.current = current
             self.previous = previous
             self.unknownScopes = unknownScopes
@@ -136,6 +140,7 @@ public enum Recovery {
         case (.starting, _): .start
 
         case (.running, .running), (.running, .silent): .adopt
+        case (.running, .paused) where evidence.isPausedOnPurpose: .adopt
         case (.running, .incoming):
             .unclear(reason: "the ledger says that the guest runs; its VM process waits for a state to load. \(advice)")
         // Started, and not continued before the supervisor's end; or paused by the guest's own doing.

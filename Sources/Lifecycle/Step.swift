@@ -39,6 +39,13 @@ public enum Step: String, CaseIterable, Sendable {
     case discardState = "discard-state"
     case recordStopping = "record-stopping"
     case recordLost = "record-lost"
+    /// Stop the guest where it is, because a person wants it so.
+    case pauseGuest = "pause-guest"
+    /// Note that the guest is to stay paused, whatever is replaced.
+    case recordPaused = "record-paused"
+    case recordUnpaused = "record-unpaused"
+    /// Press the guest's reset button.
+    case resetGuest = "reset-guest"
     /// Press the guest's power button.
     case powerDown = "power-down"
     case awaitPowerOff = "await-power-off"
@@ -65,6 +72,19 @@ public enum Operation: String, CaseIterable, Sendable {
     case save
     case exec
     case load
+    /// Save the guest and end its VM process.
+    case hold
+    /// Load a saved guest into a new VM process and go on there: an exec and a load in one.
+    case restore
+    /// A person wants the guest to stand still.
+    case pause
+    /// The end of that.
+    case unpause
+    case reset
+    /// The guest decides what it does about its power button.
+    case powerdown
+    /// End the guest as a power cut would.
+    case kill
     /// Take a saved guest up again in the VM process that saved it.
     case resume
     /// A handover was cut off before its commit: go on in the old VM process.
@@ -105,7 +125,16 @@ public enum Operation: String, CaseIterable, Sendable {
         case .exec:
             [.readDefinition, .probeQEMU, .startVMProcess, .connect, .compare, .recordWaiting, .retireVMProcess]
         case .load: [.loadState, .recordCommit, .continueGuest, .discardState]
-        case .resume, .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
+        case .hold: Operation.save.steps + [.endVMProcess]
+        case .restore: [.recordUnpaused] + Operation.exec.steps + Operation.load.steps
+        case .pause: [.pauseGuest, .recordPaused]
+        case .unpause: [.recordUnpaused, .continueGuest]
+        case .reset: [.resetGuest]
+        case .powerdown: [.powerDown]
+        case .kill: [.recordStopping, .endVMProcess, .emptyStore]
+        // Whoever continues a saved guest wants it to run.
+        case .resume: [.recordUnpaused] + Operation.rollBack.steps
+        case .rollBack: [.endNextVMProcess, .recordRunning, .continueGuest, .discardState]
         case .finishHandover: [.continueGuest, .retireVMProcess, .discardState]
         case .stop: [.recordStopping, .powerDown, .awaitPowerOff, .endVMProcess, .emptyStore]
         case .conclude: [.recordStopping, .endVMProcess, .emptyStore]
@@ -132,12 +161,21 @@ public enum Operation: String, CaseIterable, Sendable {
         case (.handover, .continueGuest):
             .steps([.takeBackCommit, .endNextVMProcess, .recordRunning, .continueGuest, .discardState])
         case (.handover, _), (.rehearse, _): .steps([.endNextVMProcess, .recordRunning, .continueGuest, .discardState])
-        case (.save, .syncDisks): .steps([])
-        case (.save, _): .steps([.recordRunning, .continueGuest, .discardState])
+        case (.save, .syncDisks), (.hold, .syncDisks): .steps([])
+        // The guest is saved all the same.
+        case (.hold, .endVMProcess): .goOn
+        case (.save, _), (.hold, _): .steps([.recordRunning, .continueGuest, .discardState])
         case (.exec, _): .steps([.endNextVMProcess])
-        case (.load, _): .steps([.endVMProcess, .recordSaved])
+        case (.load, _), (.restore, .loadState), (.restore, .recordCommit), (.restore, .continueGuest):
+            .steps([.endVMProcess, .recordSaved])
+        case (.restore, .recordUnpaused): .steps([])
+        case (.restore, _): .steps([.endNextVMProcess])
+        case (.pause, _): .steps([.continueGuest])
+        case (.unpause, .continueGuest): .steps([.recordPaused])
+        case (.unpause, _), (.reset, _), (.powerdown, _): .steps([])
+        case (.resume, .recordUnpaused): .goOn
         // A guest that does not power off is ended all the same.
-        case (.stop, _), (.conclude, _), (.abandon, _): .goOn
+        case (.stop, _), (.conclude, _), (.abandon, _), (.kill, _): .goOn
         // It makes way only once the next supervisor will find everything.
         case (.leave, _): .steps([])
         // The step leaves nothing half done.

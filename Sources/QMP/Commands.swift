@@ -120,6 +120,12 @@ public struct SystemPowerdown: QMPCommand {
     public init() {}
 }
 
+public struct SystemReset: QMPCommand {
+    public typealias Reply = Empty
+    public static let name = "system_reset"
+    public init() {}
+}
+
 public struct Quit: QMPCommand {
     public typealias Reply = Empty
     public static let name = "quit"

@@ -9,9 +9,13 @@ public struct OutputStyle: Sendable {
     /// How many characters fit on a line; nil where lines may have any length.
     public let columns: Int?
 
-    public init(isRich: Bool, columns: Int? = nil) {
+    /// Nobody has asked for plain text (NO_COLOR), and the terminal knows colours.
+    public let hasColours: Bool
+
+    public init(isRich: Bool, columns: Int? = nil, hasColours: Bool = false) {
         self.isRich = isRich
         self.columns = columns
+        self.hasColours = hasColours
     }
 
     /// Of standard output.
@@ -19,7 +23,12 @@ public struct OutputStyle: Sendable {
         let names = ["LC_ALL", "LC_CTYPE", "LANG"]
         let locale = names.lazy.compactMap { getenv($0).map { String(cString: $0) } }.first { !$0.isEmpty }
         guard RawTerminal.isTerminal(STDOUT_FILENO) else { return OutputStyle(isRich: false) }
-        return OutputStyle(isRich: locale.map(isUTF8) ?? false, columns: RawTerminal.columns(STDOUT_FILENO))
+        func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
+        return OutputStyle(
+            isRich: locale.map(isUTF8) ?? false,
+            columns: RawTerminal.columns(STDOUT_FILENO),
+            hasColours: variable("NO_COLOR").isEmpty && !["", "dumb"].contains(variable("TERM"))
+        )
     }
 
     static func isUTF8(_ locale: String) -> Bool {

@@ -11,6 +11,7 @@ final class ControlConnection {
     private static let maximumWaiting = 16
 
     private let socket: Descriptor
+    private let rights: Set<GuestInterface.Right>
     private unowned let supervisor: GuestSupervisor
     private var framing = VarlinkFraming()
     private var calls: [[UInt8]] = []
@@ -18,10 +19,16 @@ final class ControlConnection {
     private(set) var isBusy = false
     private var isBroken = false
     private var wantsReply = true
+    private var wantsMore = false
+    /// It is told of each change, and gets no other answers.
+    private(set) var isMonitoring = false
+    /// It has the descriptors of the guest's console.
+    private(set) var hasConsole = false
     var watch: ReadWatch?
 
-    init(socket: Descriptor, supervisor: GuestSupervisor) {
+    init(socket: Descriptor, rights: Set<GuestInterface.Right>, supervisor: GuestSupervisor) {
         self.socket = socket
+        self.rights = rights
         self.supervisor = supervisor
     }
 
@@ -48,7 +55,7 @@ final class ControlConnection {
                 isBroken = true
                 return
             }
-            wantsReply = call.oneway != true
+            (wantsReply, wantsMore) = (call.oneway != true, call.more == true)
             answer(call, message, supervisor)
         }
     }
@@ -56,12 +63,40 @@ final class ControlConnection {
     private func answer(_ call: VarlinkMessage.Call, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
         if answerService(call, message) { return }
         let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
+        if let method, !rights.contains(method.right) {
+            return fail(.notPermitted, "'\(method.rawValue)' of guest '\(supervisor.name)' is not for this user")
+        }
         switch method {
         case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
+        case .monitor:
+            (isBusy, isMonitoring) = (wantsMore, wantsMore)
+            send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status), continues: wantsMore))
+        case .getDifferences:
+            reply(supervisor) { supervisor in
+                do {
+                    return try VarlinkMessage.reply(try await supervisor.differences())
+                } catch let refusal as Refusal {
+                    return try ControlConnection.error(refusal)
+                } catch {
+                    let failure = GuestInterface.Failure.invalidDefinition.qualified
+                    return try VarlinkMessage.error(failure, VarlinkMessage.Reason("\(error)"))
+                }
+            }
+        case .hold: request(.hold, message, supervisor)
+        case .pause: request(.pause, message, supervisor)
+        case .resume: request(.resume, message, supervisor)
+        case .reset: request(.reset, message, supervisor)
+        case .powerDown: request(.powerdown, message, supervisor)
+        case .kill: request(.kill, message, supervisor)
         case .getStatus:
             reply(supervisor) { supervisor in
                 await supervisor.lookForReplacedFiles()
                 return try VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status))
+            }
+        case .prove:
+            replyOrRefuse(supervisor) { supervisor in
+                try await supervisor.prove()
+                return GuestInterface.StatusReply(supervisor.status)
             }
         case .getMetrics:
             reply(supervisor) { supervisor in
@@ -73,6 +108,7 @@ final class ControlConnection {
                 return fail(.notRunning, "the guest '\(supervisor.name)' has no console")
             }
             // Until the next handover there is none for a guest that an older supervisor has started.
+            hasConsole = true
             let takesInput = supervisor.current?.record.console?.input != nil
             let input = takesInput ? supervisor.inventory[Inventory.consoleInput] : nil
             let writeOnly = try? input?.reopened(O_WRONLY | O_NONBLOCK)
@@ -154,6 +190,12 @@ final class ControlConnection {
                 return try ControlConnection.error(refusal)
             }
         }
+    }
+
+    /// Whether the client takes it.
+    func tell(_ status: GuestInterface.Status) -> Bool {
+        send(try? VarlinkMessage.reply(GuestInterface.StatusReply(status), continues: true))
+        return !isBroken
     }
 
     /// - Parameter success: the reply where what was asked for has been done.

@@ -1,7 +1,8 @@
 import Glibc
 import Linux
+import Varlink
 
-/// The guest's control socket: answers Varlink calls of its owner.
+/// The guest's control socket: answers Varlink calls of whoever has a right to them.
 final class ControlServer {
     static let maximumConnections = 32
 
@@ -30,10 +31,11 @@ final class ControlServer {
 
     private func accept() {
         while let socket = try? UnixSocket.accept(listener) {
-            guard connections.count < ControlServer.maximumConnections, let user = try? UnixSocket.peerUser(socket),
-                user == 0 || user == geteuid()
+            guard connections.count < ControlServer.maximumConnections, let user = try? UnixSocket.peerUser(socket)
             else { continue }
-            let connection = ControlConnection(socket: socket, supervisor: supervisor)
+            let rights = ControlServer.rights(ofUser: user)
+            if rights.isEmpty { continue }
+            let connection = ControlConnection(socket: socket, rights: rights, supervisor: supervisor)
             let key = ObjectIdentifier(connection)
             connections[key] = connection
             connection.watch = loop.whenReadable(socket) { [weak supervisor] in
@@ -43,6 +45,24 @@ final class ControlServer {
                 }
             }
         }
+    }
+
+    /// By the peer's credentials, as they were when it connected.
+    private static func rights(ofUser user: UInt32) -> Set<GuestInterface.Right> {
+        user == 0 || user == geteuid() ? Set(GuestInterface.Right.allCases) : []
+    }
+
+    /// Tells those who want to know.
+    func statusChanged(_ supervisor: isolated GuestSupervisor) {
+        let monitors = connections.values.filter(\.isMonitoring)
+        if monitors.isEmpty { return }
+        let status = supervisor.status
+        for connection in monitors where !connection.tell(status) { drop(connection) }
+    }
+
+    /// Whoever is attached to the console of a guest that is no more looks for the next one's.
+    func dropConsoles() {
+        for connection in connections.values.filter(\.hasConsole) { drop(connection) }
     }
 
     func drop(_ connection: ControlConnection) { connections[ObjectIdentifier(connection)] = nil }

@@ -19,6 +19,12 @@ extension GuestSupervisor {
             _ = await hasEnded(vm, within: GuestSupervisor.killDeadline)
             throw Lifecycle.Failure("\(vm.title) had ended before it was to continue the guest")
         }
+        if ledger?.isPaused == true {
+            // It is the guest's, and stays as it is.
+            if ledger?.phase.isCommitted != true { _ = try await finishSaving(vm) }
+            trimConsole()
+            return await openConsoleInput(of: vm)
+        }
         var mayBeSaving = false
         do {
             // After a commit nothing can be left of a save, and the guest waits.
@@ -65,7 +71,7 @@ extension GuestSupervisor {
     /// Where there is doubt, waits until the guest's VM process answers, and has the guest continued if it is paused
     /// then: what the VM process was told while it was silent may have ended so.
     func seeThatItRuns() {
-        guard let vm = current, isContinueOverdue || vm.isStopped, !vm.isBeingAsked,
+        guard let vm = current, isContinueOverdue || vm.isStopped, !vm.isBeingAsked, !lifecycle.isPaused,
             case .standing(.running) = lifecycle.state
         else { return }
         vm.isBeingAsked = true
@@ -101,6 +107,39 @@ extension GuestSupervisor {
             return
         }
         post(.foundPaused)
+    }
+}
+
+/// What a person wants done to the guest at once.
+extension GuestSupervisor {
+    func pauseGuest() async throws {
+        guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
+        try await current.qmp.execute(Stop(), deadline: timeouts.stop)
+        if current.isPoweredOff { throw Lifecycle.Failure("the guest has powered itself off") }
+        // No handover's pause.
+        current.stoppedAt = nil
+    }
+
+    /// Throws unless the guest's VM process says itself that it has the guest as it is to be.
+    func prove() async throws(Refusal) {
+        guard case .standing(.running) = lifecycle.state, let current else {
+            throw Refusal("the guest is not running", isNotRunning: true)
+        }
+        do {
+            let deadline = GuestSupervisor.answerDeadline
+            let status = try await current.qmp.execute(QueryStatus(), deadline: deadline).status
+            if lifecycle.isPaused ? status.canBeContinued : status == .running { return }
+            throw Refusal("\(current.title) has the guest in QEMU's state '\(status)'")
+        } catch let refusal as Refusal {
+            throw refusal
+        } catch {
+            throw Refusal("\(current.title) does not answer: \(error)")
+        }
+    }
+
+    func resetGuest() async throws {
+        guard let current else { throw Lifecycle.Failure("the guest has no VM process") }
+        try await current.qmp.execute(SystemReset(), deadline: GuestSupervisor.answerDeadline)
     }
 }
 

@@ -156,8 +156,8 @@ extension GuestSupervisor {
         case .handover: log("Handing guest '\(name)' over from \(currentTitle)", .info, .handoverBegan)
         case .rehearse: log("Rehearsing a handover of guest '\(name)' from \(currentTitle)", .info, .rehearsalBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
-        case .save, .exec, .load, .resume, .rollBack, .finishHandover, .conclude, .abandon, .startAnew, .changeMemory,
-            .leave:
+        case .save, .exec, .load, .hold, .restore, .pause, .unpause, .reset, .powerdown, .kill, .resume, .rollBack,
+            .finishHandover, .conclude, .abandon, .startAnew, .changeMemory, .leave:
             break
         }
     }
@@ -183,6 +183,14 @@ extension GuestSupervisor {
         case .resume, .rollBack: log("Guest '\(name)' runs on in \(currentTitle)", .notice, .rolledBack)
         case .save: log("Guest '\(name)' is paused, and its device state is saved", .notice, .saved, phaseFields)
         case .exec: log("\(currentTitle) waits to load guest '\(name)'", .notice, .executed, versionFields)
+        case .hold:
+            log("Guest '\(name)' is saved and held without a VM process", .notice, .held, phaseFields)
+        case .restore: log("Guest '\(name)' runs again in \(currentTitle)", .notice, .restored, phaseFields)
+        case .pause: log("Guest '\(name)' is paused in \(currentTitle)", .notice, .paused)
+        case .unpause: log("Guest '\(name)' is continued in \(currentTitle)", .notice, .unpaused)
+        case .reset: log("Guest '\(name)' was reset in \(currentTitle)", .notice, .reset)
+        case .powerdown: log("The power button of guest '\(name)' was pressed", .notice, .powerButton)
+        case .kill: log("Guest '\(name)' was ended at once", .notice, .killed)
         case .stop, .conclude: log("Guest '\(name)' is powered off", .notice, .poweredOff)
         case .abandon, .changeMemory, .leave: break
         }

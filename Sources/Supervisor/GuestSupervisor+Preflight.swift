@@ -46,7 +46,9 @@ extension GuestSupervisor {
         guard case .standing(let standing) = lifecycle.state else {
             throw Refusal("something is being done to it (\(summary)); try again")
         }
-        if case .failure(let refusal) = Request.upgrade.operation(standing: standing) { throw refusal }
+        if case .failure(let refusal) = Request.upgrade.operation(standing: standing, isPaused: lifecycle.isPaused) {
+            throw refusal
+        }
         guard !isChecking else { throw Refusal("another check is under way; try again") }
         guard let ledger, let current else { throw Refusal("the guest is not running", isNotRunning: true) }
         isChecking = true
@@ -56,6 +58,18 @@ extension GuestSupervisor {
         } catch {
             throw Refusal("the check was cut off: \(error)")
         }
+    }
+
+    /// What the definition as it is now says otherwise than the guest runs with. Changes nothing.
+    func differences() async throws -> GuestInterface.DifferencesReply {
+        guard let ledger else { throw Refusal("the guest is not running", isNotRunning: true) }
+        let (loader, name, known) = (loader, name, definition)
+        let wanted = try await BlockingCalls.run { try loader.load(name).0 }
+        let changes = DefinitionChanges(to: wanted, from: known, running: ledger.hardware)
+        return GuestInterface.DifferencesReply(
+            appliedByHandover: changes.applied,
+            needPowerCycle: changes.waiting
+        )
     }
 
     private func gatherCheck(
@@ -152,6 +166,7 @@ extension GuestSupervisor {
             qemu: vm.record.qemu,
             version: vm.record.version
         )
+        running.isPaused = ledger?.isPaused == true
         running.blockers =
             try await vm.qmp.execute(QueryMigration(), deadline: deadline).blockers?.prefix(
                 GuestSupervisor.shownBlockers

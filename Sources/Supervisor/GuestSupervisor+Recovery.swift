@@ -41,6 +41,10 @@ extension GuestSupervisor {
                 ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
             await attach(ledger)
             if let current { evidence.current = await look(at: current) }
+            // Whatever has continued it, it is not paused any more.
+            if evidence.current == .running, ledger.isPaused == true { try? record { $0.isPaused = nil } }
+            evidence.isPausedOnPurpose = self.ledger?.isPaused == true
+            lifecycle.isPaused = evidence.isPausedOnPurpose
             if let previous, ledger.phase == .committed { evidence.previous = await look(at: previous) }
         }
         do {

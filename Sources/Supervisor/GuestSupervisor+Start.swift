@@ -223,7 +223,11 @@ extension GuestSupervisor {
         do {
             try await vm.qmp.negotiate(deadline: timeouts.prepare)
             let isIncoming = ledger?.current != nil || ledger?.savedBytes != nil
-            let capabilities = isIncoming ? GuestSupervisor.loadCapabilities : [.ignoreShared, .events]
+            // Images become active with the guest's continuation, which a paused one does without; and older QEMUs crash
+            // when they are to save one whose images are not.
+            let activates = ledger?.isPaused == true && vm.record.version < QEMUVersion(major: 10, minor: 0)
+            let capabilities: [MigrationCapability] =
+                isIncoming && !activates ? GuestSupervisor.loadCapabilities : [.ignoreShared, .events]
             try await vm.qmp.execute(SetMigrationCapabilities(capabilities), deadline: GuestSupervisor.answerDeadline)
             if isIncoming { try await parkNetworks(of: vm) }
             try await noteMemoryMap(of: vm)

@@ -1,3 +1,4 @@
+import GuestDefinition
 import Lifecycle
 import Linux
 import Varlink
@@ -14,6 +15,8 @@ extension GuestSupervisor {
             qemuVersion: current.map { "\($0.record.version)" },
             lastPauseUsec: ledger?.lastPause,
             refusal: ledger?.lastRefusal?.sentence,
+            since: ledger?.standingSince,
+            memory: ledger.map { $0.hardware.ram.reduce(0) { $0 + Int($1.size) } },
             consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
             outdated: current.map { $0.generation == outdatedGeneration } ?? false
         )
@@ -33,7 +36,7 @@ extension GuestSupervisor {
         case .operating(let run): run.operation.rawValue
         case .ended: "ended"
         case .standing(.off): "off"
-        case .standing(.running): "running"
+        case .standing(.running): lifecycle.isPaused ? "paused" : "running"
         case .standing(.saved): "saved"
         case .standing(.waiting): "waiting"
         case .standing(.unclear): "unclear"
@@ -56,9 +59,12 @@ extension GuestSupervisor {
         case .operating(let run): describe(run.operation)
         case .ended: "Ended"
         case .standing(.off): "Off"
+        case .standing(.running) where lifecycle.isPaused:
+            "Paused in \(process) by a person; 'perdure resume \(name)' continues it"
         case .standing(.running): "Running in \(process)\(problem)"
         case .standing(.saved(hasVMProcess: true)): "Saved, paused in \(process); go on with 'perdure exec'"
-        case .standing(.saved(hasVMProcess: false)): "Saved, without a VM process; go on with 'perdure exec'"
+        case .standing(.saved(hasVMProcess: false)):
+            "Held: saved, without a VM process; 'perdure resume \(name)' continues it"
         case .standing(.waiting): "Saved; \(process) waits to load it ('perdure load')"
         case .standing(.unclear(let reason)): "Left untouched: \(reason)"
         }
@@ -72,6 +78,13 @@ extension GuestSupervisor {
         case .save: "Saving"
         case .exec: "Replacing the VM process"
         case .load: "Loading"
+        case .hold: "Saving, to be held without a VM process"
+        case .restore: "Loading into a new VM process"
+        case .pause: "Pausing"
+        case .unpause: "Continuing"
+        case .reset: "Resetting"
+        case .powerdown: "Pressing the power button"
+        case .kill: "Ending the guest at once"
         case .resume, .rollBack: "Continuing in the old VM process"
         case .finishHandover: "Finishing a handover"
         case .stop: "Powering off"

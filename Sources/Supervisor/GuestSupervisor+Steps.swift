@@ -31,6 +31,10 @@ extension GuestSupervisor {
             await forwardPorts()
         case .recordStopping: try record { $0.phase = .stopping }
         case .recordLost: try record { $0.phase = .lost }
+        case .pauseGuest: try await pauseGuest()
+        case .recordPaused: try record { $0.isPaused = true }
+        case .recordUnpaused: try record { $0.isPaused = nil }
+        case .resetGuest: try await resetGuest()
         case .powerDown: try await powerDown()
         case .awaitPowerOff: try await awaitPowerOff()
         case .dumpMemory: try await dumpMemory()

@@ -82,6 +82,7 @@ extension GuestSupervisor {
         (consoleWatch, consoleTimer, consoleTrimmedTo) = (nil, nil, 0)
         closeAgentChannel()
         closeDisplay()
+        control?.dropConsoles()
         try await unstore(inventory.names.filter { $0 != Inventory.ledger })
     }
 

@@ -121,6 +121,9 @@ extension GuestSupervisor {
             throw Lifecycle.Failure("there is no ledger for the guest '\(name)'")
         }
         change(&changed)
+        if changed.standing != ledger?.standing || changed.standingSince == nil {
+            changed.standingSince = LedgerTime.now
+        }
         try ledgerFile?.write(changed)
         ledger = changed
         generation = changed.generation

@@ -245,6 +245,7 @@ public actor GuestSupervisor {
         let text = summary
         if text == lastStatus { return }
         lastStatus = text
+        control?.statusChanged(self)
         Notifier.send("STATUS=\(text)")
     }
 

@@ -26,6 +26,10 @@ struct Ledger: Codable, Equatable, Sendable {
     var savedBytes: UInt64?
     /// The supervisor that wrote this made way for one that is to replace the VM process, too.
     var isRestart = false
+    /// A person wants the guest to stand still.
+    var isPaused: Bool?
+    /// Microseconds since the epoch: since when the guest has been running, saved and so on. A handover changes nothing.
+    var standingSince: Int?
     /// Microseconds that the guest was paused by the last handover.
     var lastPause: Int?
     /// What the QEMUs that the guest has run in may have left in its state, see `KnownIncompatibility`.
@@ -60,6 +64,31 @@ extension Ledger {
         if let lastPause, !(0...Ledger.longestPause).contains(lastPause) { return "the last pause" }
         if !hardware.isPlausible { return "the guest's hardware" }
         return nil
+    }
+}
+
+extension Ledger {
+    enum Standing: Equatable {
+        case starting, running, paused, saved, ending
+    }
+
+    /// What `standingSince` is of; equal for ledgers between which a person sees no difference.
+    var standing: Standing {
+        switch phase {
+        case .starting: .starting
+        case .running, .saving, .loading, .committed, .continuing: isPaused == true ? .paused : .running
+        case .saved, .waiting: .saved
+        case .stopping, .lost: .ending
+        }
+    }
+}
+
+enum LedgerTime {
+    /// Microseconds since the epoch.
+    static var now: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
     }
 }
 

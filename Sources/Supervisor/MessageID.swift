@@ -37,6 +37,13 @@ package enum MessageID: String, CaseIterable, Sendable {
     case memoryAdded = "ce36aff8bbb145d5aca782bc8b8313ba"
     case memoryRemoved = "f07a6823f4ed43d3b418c155b6e064fd"
     case rolledBack = "914eb45088ff4dd9a2f8046b1e860a9b"
+    case paused = "b765046a70084d0aba999e2e38892e31"
+    case unpaused = "c8b6609b27414a4b975050280c9bf355"
+    case reset = "2036faad026e430abfad22861381a8eb"
+    case powerButton = "6808fa0815964492a2dbb9d356f253ec"
+    case killed = "ab2ff31c1ba04675be3a0f11c8ef7b8d"
+    case held = "a7d5d0d5788c49fc9bdd57bb4993441d"
+    case restored = "2eafaac5a60b4ff386e9e6c58612dc0f"
 
     /// What has happened, in a word that programs can go by: `handover-done`.
     package var event: String {

@@ -66,13 +66,17 @@ extension Preflight {
     private var runningFindings: [Finding] {
         guard let running else { return [] }
         var found: [Finding] = []
-        if running.state != .running {
+        let isStill = running.isPaused && [.paused, .prelaunch].contains(running.state)
+        if running.state != .running && !isStill {
             found.append(
                 Finding(
                     .blocker,
                     .guestNotRunning,
-                    "the guest is in QEMU's state '\(running.state)', and only a running one is handed over",
-                    "look into the journal for what made it so"
+                    "the guest is in QEMU's state '\(running.state)', and only a running or paused one is handed over",
+                    // QEMU does not save a second time what has not run since the first.
+                    running.isPaused
+                        ? "continue the guest with 'perdure resume \(guest)', and pause it again where it is to stay paused"
+                        : "look into the journal for what made it so"
                 )
             )
         }

@@ -27,6 +27,8 @@ struct Preflight: Sendable {
     struct Running: Sendable {
         var title: String
         var state: RunState
+        /// A person wants the guest to stand still.
+        var isPaused = false
         /// Why QEMU would refuse to save, in its words.
         var blockers: [String] = []
         var backends: [Backend] = []

@@ -32,7 +32,17 @@ public final class VarlinkClient {
         _ parameters: some Encodable,
         as type: Reply.Type
     ) throws -> (Reply, [Descriptor]) {
+        try send(method, parameters)
+        return try receive(as: type)
+    }
+
+    /// The first half of a call, which does not wait for the answer.
+    public func send(_ method: String, _ parameters: some Encodable) throws {
         try send(VarlinkMessage.call(method, parameters))
+    }
+
+    /// The other half.
+    public func receive<Reply: Decodable>(as type: Reply.Type) throws -> (Reply, [Descriptor]) {
         let message = try nextMessage()
         let attached = descriptors
         descriptors = []

@@ -9,8 +9,17 @@ public enum GuestInterface {
         case upgrade = "Upgrade"
         case rehearse = "Rehearse"
         case checkHandover = "CheckHandover"
+        case hold = "Hold"
+        case pause = "Pause"
+        case resume = "Resume"
+        case reset = "Reset"
+        case powerDown = "PowerDown"
+        case kill = "Kill"
+        case getDifferences = "GetDifferences"
         case getStatus = "GetStatus"
+        case prove = "Prove"
         case getMetrics = "GetMetrics"
+        case monitor = "Monitor"
         case getConsole = "GetConsole"
         case getMemory = "GetMemory"
         case setBalloon = "SetBalloon"
@@ -20,12 +29,22 @@ public enum GuestInterface {
         public var qualified: String { "\(name).\(rawValue)" }
     }
 
+    /// What a caller must be allowed for a method.
+    public enum Right: CaseIterable, Sendable {
+        /// See how guests stand.
+        case watch
+        /// Do something to them, or see what they hold.
+        case manage
+    }
+
     public enum Failure: String, CaseIterable, Sendable {
         /// Nothing has been changed.
         case refused = "Refused"
         case notRunning = "NotRunning"
         /// It was tried and undone.
         case failed = "Failed"
+        case invalidDefinition = "InvalidDefinition"
+        case notPermitted = "NotPermitted"
 
         public var qualified: String { "\(name).\(rawValue)" }
     }
@@ -52,6 +71,10 @@ public enum GuestInterface {
         public var qemuVersion: String?
         /// Microseconds that the guest was paused by the last handover.
         public var lastPauseUsec: Int?
+        /// Microseconds since the epoch: since when the guest has been in its state, handovers left aside.
+        public var sinceUsec: Int?
+        /// Bytes of RAM that the guest has.
+        public var memoryBytes: Int?
         /// That a QEMU does not take the guest's state from the one that it runs in: a sentence for people.
         public var refusal: String?
         /// Bytes that the serial console has put out since the guest started.
@@ -69,6 +92,8 @@ public enum GuestInterface {
             qemuVersion: String?,
             lastPauseUsec: Int?,
             refusal: String?,
+            since: Int?,
+            memory: Int?,
             consoleBytes: Int,
             outdated: Bool
         ) {
@@ -81,6 +106,8 @@ public enum GuestInterface {
             self.qemuVersion = qemuVersion
             self.lastPauseUsec = lastPauseUsec
             self.refusal = refusal
+            self.sinceUsec = since
+            self.memoryBytes = memory
             self.consoleBytes = consoleBytes
             self.outdated = outdated
         }
@@ -136,6 +163,17 @@ public enum GuestInterface {
         public init(hasInput: Bool) { self.hasInput = hasInput }
     }
 
+    /// What the definition says otherwise than the guest runs with; sentences for people.
+    public struct DifferencesReply: Codable, Sendable {
+        public let appliedByHandover: [String]
+        public let needPowerCycle: [String]
+
+        public init(appliedByHandover: [String], needPowerCycle: [String]) {
+            self.appliedByHandover = appliedByHandover
+            self.needPowerCycle = needPowerCycle
+        }
+    }
+
     /// The interface as `varlinkctl introspect` shows it.
     public static let description = """
         # Control of one guest by its supervisor.
@@ -143,7 +181,7 @@ public enum GuestInterface {
 
         type Status (
           guest: string,
-          # recovering, off, running, saved, waiting, unclear, or the operation under way
+          # recovering, off, running, paused, saved, waiting, unclear, or the operation under way
           state: string,
           # A sentence for people
           summary: string,
@@ -154,6 +192,10 @@ public enum GuestInterface {
           qemuVersion: ?string,
           # How long the last handover paused the guest, in microseconds
           lastPauseUsec: ?int,
+          # Since when it has been so, handovers left aside; microseconds since the epoch
+          sinceUsec: ?int,
+          # RAM that the guest has
+          memoryBytes: ?int,
           # That a QEMU does not take the guest's state from the one that it runs in; a sentence for people
           refusal: ?string,
           # Bytes that the serial console has put out since the guest started
@@ -249,9 +291,36 @@ public enum GuestInterface {
         # What speaks for or against a handover. Changes nothing.
         method CheckHandover(qemu: ?string) -> (qemu: ?string, qemuVersion: ?string, findings: []Finding)
 
+        # Pauses the guest, saves its device state and ends its VM process. Resume continues it in a new one.
+        method Hold() -> (status: Status)
+
+        # Has the guest stand still, through whatever is replaced, until Resume.
+        method Pause() -> (status: Status)
+
+        # Continues a guest that is paused, saved or held.
+        method Resume() -> (status: Status)
+
+        # Presses the guest's reset button.
+        method Reset() -> (status: Status)
+
+        # Presses the guest's power button, and does not wait for what the guest does about it.
+        method PowerDown() -> (status: Status)
+
+        # Ends the guest as a power cut would.
+        method Kill() -> (status: Status)
+
+        # What the definition says otherwise than the guest runs with. Changes nothing.
+        method GetDifferences() -> (appliedByHandover: []string, needPowerCycle: []string)
+
         method GetStatus() -> (status: Status)
 
+        # Asks the VM process whether it has the guest running, or paused where it is to be.
+        method Prove() -> (status: Status)
+
         method GetMetrics() -> (metrics: Metrics)
+
+        # With 'more', the status now and once more at each change of it.
+        method Monitor() -> (status: Status)
 
         # Passes a read-only descriptor of the memory file that the serial console's output is in and, where the VM
         # process takes input, a write-only one of the pipe that it comes from.
@@ -275,11 +344,28 @@ public enum GuestInterface {
 
         # It was tried, and undone.
         error Failed (reason: string)
+
+        error InvalidDefinition (reason: string)
+
+        error NotPermitted (reason: string)
         """
 
     public struct StatusReply: Codable, Sendable {
         public let status: Status
 
         public init(_ status: Status) { self.status = status }
+    }
+}
+
+extension GuestInterface.Method {
+    /// Who may call what.
+    public var right: GuestInterface.Right {
+        switch self {
+        case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
+        // A console shows what the guest writes, passwords included.
+        case .getConsole: .manage
+        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon:
+            .manage
+        }
     }
 }

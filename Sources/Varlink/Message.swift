@@ -23,6 +23,7 @@ public enum VarlinkMessage {
 
     struct ReplyBody<Parameters: Encodable>: Encodable {
         let parameters: Parameters
+        let continues: Bool?
     }
 
     struct ErrorBody<Parameters: Encodable>: Encodable {
@@ -32,6 +33,7 @@ public enum VarlinkMessage {
 
     struct ReplyHeader: Decodable {
         let error: String?
+        let continues: Bool?
     }
 
     /// What every error of ours carries.
@@ -45,8 +47,9 @@ public enum VarlinkMessage {
         try encode(CallBody(method: method, parameters: parameters))
     }
 
-    public static func reply(_ parameters: some Encodable) throws -> [UInt8] {
-        try encode(ReplyBody(parameters: parameters))
+    /// - Parameter continues: more replies to the same call follow.
+    public static func reply(_ parameters: some Encodable, continues: Bool = false) throws -> [UInt8] {
+        try encode(ReplyBody(parameters: parameters, continues: continues ? true : nil))
     }
 
     public static func error(_ name: String, _ parameters: some Encodable) throws -> [UInt8] {

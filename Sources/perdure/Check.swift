@@ -85,9 +85,7 @@ struct Check: AsyncParsableCommand {
             as: GuestInterface.CheckReply.self
         )
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(reply), as: UTF8.self))
+            try printJSON(reply)
         } else {
             if let qemu = reply.qemu { print("QEMU:       \(qemu) (\(reply.qemuVersion ?? ""))") }
             for finding in reply.findings {

@@ -3,42 +3,6 @@ import FoundationEssentials
 import Supervisor
 import Varlink
 
-struct Upgrade: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Replace the VM process under a running guest, by default with the QEMU that is installed now."
-    )
-
-    @OptionGroup var guest: GuestArgument
-    @OptionGroup var option: QEMUOption
-    @Flag(
-        help:
-            "Only try whether the new QEMU loads the guest, which is paused for that moment and then runs on as before."
-    )
-    var dryRun = false
-
-    func run() throws {
-        let parameters = GuestInterface.QEMUParameters(qemu: option.qemu)
-        let client = try GuestClient(guest.name)
-        if dryRun {
-            let (reply, _) = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self)
-            let pause = Milliseconds(microseconds: reply.pauseUsec)
-            return print("QEMU \(reply.qemuVersion) loads guest '\(guest.name)'; pause \(pause)")
-        }
-        let status = try client.call(.upgrade, parameters)
-        print("\(guest.name): \(status.summary)")
-    }
-}
-
-struct Save: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Pause a guest and save its device state; 'exec' and 'load' continue it."
-    )
-
-    @OptionGroup var guest: GuestArgument
-
-    func run() throws { print("\(guest.name): \(try GuestClient(guest.name).call(.save).summary)") }
-}
-
 struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replace the VM process of a saved guest.")
 
@@ -49,16 +13,6 @@ struct Exec: ParsableCommand {
         let status = try GuestClient(guest.name).call(.exec, GuestInterface.QEMUParameters(qemu: option.qemu))
         print("\(guest.name): \(status.summary)")
     }
-}
-
-struct Load: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Load a saved guest into its new VM process and continue it."
-    )
-
-    @OptionGroup var guest: GuestArgument
-
-    func run() throws { print("\(guest.name): \(try GuestClient(guest.name).call(.load).summary)") }
 }
 
 struct Status: ParsableCommand {
@@ -77,8 +31,6 @@ struct Status: ParsableCommand {
             if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
             return
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        print(String(decoding: try encoder.encode(status), as: UTF8.self))
+        try printJSON(status)
     }
 }

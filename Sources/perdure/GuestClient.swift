@@ -22,10 +22,19 @@ struct GuestClient {
         do {
             client = try VarlinkClient(path: "\(GuestClient.directory(of: guest))/control", deadline: deadline)
         } catch  where error.code == 2 || error.code == 111 {
-            throw Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
+            throw GuestClient.notRunning(guest)
         } catch {
             throw Exit.failure("the supervisor of guest '\(guest)' can't be reached: \(error)")
         }
+    }
+
+    private static func notRunning(_ guest: String) -> CommandFailure {
+        let defined = try? DefinedGuests.names()
+        guard let defined, !defined.contains(guest) else {
+            return Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
+        }
+        let meant = NearestName.find(guest, in: defined).map { "did you mean '\($0)'?" }
+        return Exit.notRunning("there is no guest '\(guest)'; \(meant ?? "'perdure list' shows those that there are")")
     }
 
     func call(
@@ -47,6 +56,7 @@ struct GuestClient {
             switch error.name {
             case GuestInterface.Failure.refused.qualified: throw Exit.refused(message)
             case GuestInterface.Failure.failed.qualified: throw Exit.refused(message)
+            case GuestInterface.Failure.invalidDefinition.qualified: throw Exit.definition(message)
             case GuestInterface.Failure.notRunning.qualified: throw Exit.notRunning(message)
             default: throw Exit.failure(message)
             }

@@ -17,6 +17,7 @@ enum Main {
     }
 
     private static func runCommand() {
+        CommandName.check(CommandLine.arguments)
         do {
             var command = try Perdure.parseAsRoot()
             // On the main thread, which signals are blocked for, and which no other one is there beside.
@@ -50,9 +51,11 @@ struct Perdure: AsyncParsableCommand {
         discussion: "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
-            Create.self,
-            Check.self, Status.self, Upgrade.self, Save.self, Exec.self, Load.self, Memory.self, Console.self,
-            History.self, Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
+            Create.self, List.self, Check.self, Diff.self, Status.self, Upgrade.self, Memory.self, Console.self,
+            Pause.self,
+            Resume.self, Hold.self, Save.self, Exec.self, Load.self, Reset.self, PowerDown.self, Kill.self,
+            History.self,
+            Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
         ]
     )
 }

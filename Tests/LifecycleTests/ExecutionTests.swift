@@ -116,6 +116,7 @@ struct ExecutionTests {
                     (node.lifecycle, node.isWaiting) = (Lifecycle(), false)
                     node.lifecycle.onLoss = onLoss
                     let (decision, isRestart) = node.model.recover(isSilent: isSilent)
+                    node.lifecycle.isPaused = node.model.ledger?.isPaused == true
                     if isSilent && decision == .adopt { node.isContinueUnknown = true }
                     return .recovered(decision, isRestart: isRestart)
                 }
@@ -173,8 +174,10 @@ struct ExecutionTests {
         expect(model.violation == nil, model.violation ?? "")
         switch node.lifecycle.standing {
         case .running:
-            let isRunning = model.activity(model.current) == .running
-            expect(isRunning || node.isContinueUnknown, "the guest is said to run")
+            let activity = model.activity(model.current)
+            let wanted = node.lifecycle.isPaused ? GuestModel.Activity.paused : .running
+            expect(activity == wanted || node.isContinueUnknown, "the guest is said to be \(wanted)")
+            expect(node.lifecycle.isPaused == model.ledger?.isPaused, "the ledger has it otherwise")
         case .saved(let hasVMProcess):
             expect(model.state == .complete, "the guest is said to be saved")
             expect(model.activity(model.current) == .paused || !hasVMProcess, "a VM process is said to be there")

@@ -30,6 +30,7 @@ struct GuestModel: Hashable {
         var other: Int?
         var hasSavedBytes = false
         var isRestart = false
+        var isPaused = false
 
         mutating func note(_ phase: Recovery.Phase, current: Int?, other: Int?) {
             (self.phase, self.current, self.other) = (phase, current, other)
@@ -62,7 +63,7 @@ struct GuestModel: Hashable {
         case .compare:
             try alive(next)
             guard ledger?.phase == .running else { break }
-            try alive(current, where: .running)
+            try alive(current, where: .running, ledger?.isPaused == true ? .paused : .running)
             empty()
         case .recordSaving:
             ledger?.phase = .saving
@@ -111,6 +112,13 @@ struct GuestModel: Hashable {
             for process in processes.indices { end(process) }
             (current, next, previous, state) = (nil, nil, nil, .empty)
             if let ledger { self.ledger?.note(ledger.phase, current: nil, other: nil) }
+        case .pauseGuest:
+            try alive(current, where: .running, .paused)
+            set(current, .paused)
+            if let current { processes[current].mayContinue = false }
+        case .recordPaused: ledger?.isPaused = true
+        case .recordUnpaused: ledger?.isPaused = false
+        case .resetGuest: try alive(current, where: .running, .paused)
         case .dumpMemory: break
         case .admitRestart: ledger = nil
         case .recordRestart: ledger?.isRestart = true
@@ -142,6 +150,7 @@ struct GuestModel: Hashable {
         guard let current else { throw Failed() }
         switch processes[current].activity {
         case .ended, .poweredOff: throw Failed()
+        case .paused where ledger?.isPaused == true: break
         case .incoming: violate("a VM process is continued that has loaded nothing")
         case .paused:
             noteContinuing()
@@ -230,6 +239,8 @@ struct GuestModel: Hashable {
             case .starting, .running, .saving, .loading, .saved, .stopping, .lost: next = living(ledger.other)
             }
             if let current { evidence.current = look(at: current, isSilent) }
+            if evidence.current == .running { self.ledger?.isPaused = false }
+            evidence.isPausedOnPurpose = self.ledger?.isPaused == true
             if let previous, ledger.phase == .committed { evidence.previous = look(at: previous, isSilent) }
         }
         evidence.unknownScopes = processes.indices.filter { process in

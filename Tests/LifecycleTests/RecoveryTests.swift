@@ -76,6 +76,20 @@ struct RecoveryTests {
         }
     }
 
+    /// A guest that stands still because a person wants it so is as well as one that runs. Nothing else changes with it.
+    @Test(arguments: Recovery.Phase.allCases, Recovery.VMProcess.allCases)
+    func aGuestThatIsPausedOnPurpose(phase: Recovery.Phase, vmProcess: Recovery.VMProcess) throws {
+        let evidence = Recovery.Evidence(
+            ledger: .valid(phase),
+            hasCompleteState: true,
+            isPausedOnPurpose: true,
+            current: vmProcess
+        )
+        let isStill = phase == .running && vmProcess == .paused
+        let expected = try isStill ? .adopt : Self.expected(phase, vmProcess, isComplete: true)
+        #expect(Verdict(Recovery.decide(evidence)) == expected)
+    }
+
     /// Everything that can be found.
     private static let everything: [Recovery.Evidence] = {
         let ledgers: [Recovery.Ledger] =

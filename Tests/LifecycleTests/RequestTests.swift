@@ -17,7 +17,34 @@ struct RequestTests {
         .upgrade: [(.running, .handover)],
         .rehearse: [(.running, .rehearse)],
         .changeMemory: [(.running, .changeMemory)],
+        .hold: [(.running, .hold)],
+        .pause: [(.running, .pause)],
+        .resume: [
+            (.saved(hasVMProcess: true), .resume), (.saved(hasVMProcess: false), .restore), (.waiting, .load),
+        ],
+        .reset: [(.running, .reset)],
+        .powerdown: [(.running, .powerdown)],
+        .kill: [
+            (.running, .kill), (.saved(hasVMProcess: true), .kill), (.saved(hasVMProcess: false), .kill),
+            (.waiting, .kill),
+        ],
     ]
+
+    /// What is otherwise where a person wants the guest to stand still; nil for what is refused.
+    private static func whilePaused(_ request: Request, otherwise: Operation?) -> Operation? {
+        switch request {
+        case .pause, .rehearse, .powerdown, .changeMemory: nil
+        case .resume: .unpause
+        default: otherwise
+        }
+    }
+
+    @Test(arguments: Request.allCases, standings)
+    func tableOfAPausedGuest(request: Request, standing: Standing) {
+        var expected = Self.granted[request]?.first { $0.0 == standing }?.1
+        if standing == .running { expected = Self.whilePaused(request, otherwise: expected) }
+        #expect((try? request.operation(standing: standing, isPaused: true).get()) == expected)
+    }
 
     @Test(arguments: Request.allCases, standings)
     func table(request: Request, standing: Standing) {
@@ -42,6 +69,10 @@ struct RequestTests {
         (.upgrade, .waiting, "'perdure load'"),
         (.rehearse, .saved(hasVMProcess: false), "'perdure exec'"),
         (.rehearse, .waiting, "'perdure load'"),
+        (.hold, .waiting, "'perdure resume'"),
+        (.pause, .saved(hasVMProcess: false), "'perdure resume'"),
+        (.reset, .saved(hasVMProcess: false), "'perdure resume'"),
+        (.powerdown, .waiting, "'perdure resume'"),
     ])
     func refusalNamesTheWay(request: Request, standing: Standing, way: String) throws {
         let refusal = #expect(throws: Refusal.self) { try request.operation(standing: standing).get() }

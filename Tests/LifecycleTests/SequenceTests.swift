@@ -281,7 +281,8 @@ struct SequenceTests {
         (
             .remainSaved(hasVMProcess: true),
             [
-                "report began resume", "end-next-vm-process", "record-running", "continue-guest", "discard-state",
+                "report began resume", "record-unpaused", "end-next-vm-process", "record-running", "continue-guest",
+                "discard-state",
                 "report finished resume",
             ] + poweringOff
         ),
@@ -415,6 +416,98 @@ struct SequenceTests {
         script.run()
         #expect(script.log.suffix(2) == ["report undone handover", "reply failed: r"])
         #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test func pausingAndContinuing() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.pause, 1))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began pause", "pause-guest", "record-paused", "report finished pause", "reply done",
+            ]
+        )
+        #expect(script.lifecycle.state == .standing(.running) && script.lifecycle.isPaused)
+        // Nobody continues it but a person.
+        script.send(.foundPaused)
+        #expect(script.take() == [])
+        script.send(.requested(.upgrade, 2))
+        script.run()
+        #expect(script.take().last == "reply done" && script.lifecycle.isPaused)
+        script.send(.requested(.resume, 3))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began unpause", "record-unpaused", "continue-guest", "report finished unpause", "reply done",
+            ]
+        )
+        #expect(!script.lifecycle.isPaused)
+    }
+
+    @Test func aPauseThatFailsIsUndone() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.pause, 1))
+        script.fail(at: .recordPaused)
+        script.run()
+        #expect(script.take().suffix(3) == ["continue-guest", "report undone pause", "reply failed: r"])
+        #expect(!script.lifecycle.isPaused)
+    }
+
+    /// A guest that stands still can't power itself off.
+    @Test(arguments: [false, true]) func aPausedGuestIsContinuedToBePoweredOff(fails: Bool) {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.pause, 1))
+        script.run()
+        _ = script.take()
+        script.send(.terminate(.stop))
+        if fails { script.fail(at: .continueGuest) }
+        script.run()
+        #expect(script.log.prefix(3) == ["report began unpause", "record-unpaused", "continue-guest"])
+        #expect(script.log.contains("report began stop") && script.log.last == "exit 0")
+    }
+
+    @Test func holdingAndRestoring() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.hold, 1))
+        script.run()
+        #expect(script.take().suffix(4) == ["record-saved", "end-vm-process", "report finished hold", "reply done"])
+        #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: false)))
+        script.send(.requested(.resume, 2))
+        script.fail(at: .compare)
+        script.run()
+        #expect(script.take().suffix(3) == ["end-next-vm-process", "report undone restore", "reply failed: r"])
+        #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: false)))
+        script.send(.requested(.resume, 3))
+        script.fail(at: .loadState)
+        script.run()
+        #expect(
+            script.take().suffix(4) == ["end-vm-process", "record-saved", "report undone restore", "reply failed: r"]
+        )
+        #expect(script.lifecycle.state == .standing(.saved(hasVMProcess: false)))
+        script.send(.requested(.resume, 4))
+        script.run()
+        #expect(script.take().last == "reply done")
+        #expect(script.lifecycle.state == .standing(.running))
+    }
+
+    @Test func buttons() {
+        var script = Script.recovered(.adopt)
+        script.send(.requested(.reset, 1))
+        script.run()
+        #expect(script.take() == ["report began reset", "reset-guest", "report finished reset", "reply done"])
+        script.send(.requested(.powerdown, 2))
+        script.fail(at: .powerDown)
+        #expect(
+            script.take() == ["report began powerdown", "power-down", "report undone powerdown", "reply failed: r"]
+        )
+        script.send(.requested(.kill, 3))
+        script.run()
+        #expect(
+            script.take() == [
+                "report began kill", "record-stopping", "end-vm-process", "empty-store", "report finished kill",
+                "reply done", "exit 0",
+            ]
+        )
     }
 
     @Test func vmProcessEnds() {

@@ -12,6 +12,8 @@ struct GuestStatus: Decodable, Sendable {
     let qemu: String?
     let qemuVersion: String?
     let lastPauseUsec: Int?
+    let sinceUsec: Int?
+    let memoryBytes: Int?
     let refusal: String?
     let consoleBytes: Int
     let outdated: Bool

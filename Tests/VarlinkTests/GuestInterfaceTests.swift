@@ -42,6 +42,8 @@ struct GuestInterfaceTests {
             qemuVersion: "7.2",
             lastPauseUsec: 3,
             refusal: "r",
+            since: 5,
+            memory: 6,
             consoleBytes: 4,
             outdated: false
         )
@@ -60,6 +62,14 @@ struct GuestInterfaceTests {
         #expect(stored == described)
         let encoded = try JSONSerialization.jsonObject(with: JSONEncoder().encode(status)) as? [String: Any]
         #expect(Set(try #require(encoded).keys) == Set(described.keys))
+    }
+
+    /// Who may only watch can change nothing, and sees nothing that the guest holds.
+    @Test func rights() {
+        let watching = GuestInterface.Method.allCases.filter { $0.right == .watch }
+        #expect(
+            Set(watching) == [.getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences]
+        )
     }
 
     @Test func theFileOfTheInterfaceIsWellFormed() {

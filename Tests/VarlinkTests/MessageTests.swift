@@ -16,6 +16,8 @@ struct MessageTests {
                 == ["method": "a.b.C", "parameters": ["qemu": "/usr/bin/qemu"]]
         )
         #expect(try Self.json(VarlinkMessage.reply(GuestInterface.NoParameters())) == ["parameters": [:]])
+        let first = try VarlinkMessage.reply(GuestInterface.NoParameters(), continues: true)
+        #expect(try Self.json(first) == ["parameters": [:], "continues": true])
         #expect(
             try Self.json(VarlinkMessage.error("a.b.E", VarlinkMessage.Reason("why\0\n")))
                 == ["error": "a.b.E", "parameters": ["reason": "why\0\n"]]

@@ -16,9 +16,11 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var description: String { "\(isUndoing ? "undo-" : "")\(operation.rawValue) \(step.rawValue) \(moment.rawValue)" }
 
     /// Every point of every operation, and of every undoing that a fault can bring about. What starts a lost guest anew
-    /// is a start, and a change of memory leaves the guest with another inventory: see `MemoryTests`.
-    static let all: [FaultPoint] = Operation.allCases.filter { ![.startAnew, .changeMemory].contains($0) }.flatMap {
-        operation in
+    /// is a start; what follows from a button is the guest's matter. A change of memory leaves the guest with another
+    /// inventory: see `MemoryTests`.
+    static let all: [FaultPoint] = Operation.allCases.filter {
+        ![.startAnew, .reset, .powerdown, .changeMemory].contains($0)
+    }.flatMap { operation in
         points(operation, operation.steps, isUndoing: false)
             + points(operation, undoneSteps[operation] ?? [], isUndoing: true)
     }
@@ -32,6 +34,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     /// The failure that each undoing is brought about by.
     static let failingSteps: [Operation: Step] = [
         .start: .connect, .handover: .continueGuest, .save: .saveState, .exec: .compare, .load: .loadState,
+        .hold: .saveState, .restore: .loadState,
     ]
 
     private static let undoneSteps: [Operation: [Step]] = failingSteps.reduce(into: [:]) { steps, failing in
@@ -76,15 +79,16 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         if isUndoing {
             switch operation {
             case .start: return false
-            case .load: return false
+            case .load, .restore: return false
             default: return true
             }
         }
         return switch operation {
-        case .start, .startAnew, .abandon: false
+        case .start, .startAnew, .abandon, .restore: false
         case .handover, .exec, .finishHandover: !isPast(.retireVMProcess, .after)
-        case .stop, .conclude: !isPast(.endVMProcess, .after)
-        case .rehearse, .save, .load, .resume, .rollBack, .changeMemory, .leave: true
+        case .stop, .conclude, .kill, .hold: !isPast(.endVMProcess, .after)
+        case .rehearse, .save, .load, .resume, .rollBack, .changeMemory, .leave, .pause, .unpause, .reset, .powerdown:
+            true
         }
     }
 
@@ -92,11 +96,13 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var hasNew: Bool {
         if isUndoing { return false }
         return switch operation {
-        case .start, .startAnew, .handover, .exec: isPast(.startVMProcess, .after)
+        case .start, .startAnew, .handover, .exec, .restore: isPast(.startVMProcess, .after)
         case .rehearse: isPast(.startVMProcess, .after) && !isPast(.endNextVMProcess, .after)
         case .finishHandover: true
         case .rollBack: !isPast(.endNextVMProcess, .after)
-        case .save, .load, .resume, .stop, .conclude, .abandon, .changeMemory, .leave: false
+        case .save, .load, .resume, .stop, .conclude, .abandon, .changeMemory, .leave, .hold, .pause, .unpause, .reset,
+            .powerdown, .kill:
+            false
         }
     }
 
@@ -107,9 +113,22 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     var endsGuest: Bool {
         switch operation {
         case .stop, .resume, .conclude, .abandon: true
-        case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .changeMemory,
-            .leave:
+        // Before, it has not begun: the next supervisor knows nothing of it.
+        case .kill: isPast(.recordStopping, .after)
+        case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .leave, .hold,
+            .changeMemory, .restore, .pause, .unpause, .reset, .powerdown:
             false
+        }
+    }
+
+    /// The operation is made of others' steps, and does the same there.
+    var isOfAnotherOperation: Bool {
+        switch operation {
+        case .hold: isUndoing || ![.recordSaved, .endVMProcess].contains(step)
+        case .restore:
+            isUndoing
+                || ![.recordUnpaused, .recordWaiting, .retireVMProcess, .loadState, .continueGuest].contains(step)
+        default: false
         }
     }
 
@@ -117,9 +136,10 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
     func mayLoseGuest(by fault: Fault) -> Bool {
         switch (operation, fault) {
         case (.abandon, _): true
-        case _ where isUndoing: fault == .killOld && (operation == .handover || operation == .save)
-        case (.handover, .killOld), (.save, .killOld): !isPast(.saveState, .after)
-        case (.handover, .killNew), (.load, .killOld): isPast(.continueGuest, .after)
+        case _ where isUndoing: fault == .killOld && [.handover, .save, .hold].contains(operation)
+        case (.handover, .killOld), (.save, .killOld), (.hold, .killOld): !isPast(.saveState, .after)
+        case (.pause, .killOld), (.unpause, .killOld), (.kill, .killOld): true
+        case (.handover, .killNew), (.load, .killOld), (.restore, .killNew): isPast(.continueGuest, .after)
         case (.start, .killNew): isPast(.recordRunning, .after)
         case (.finishHandover, .killNew), (.rollBack, .killOld), (.leave, .killOld), (.resume, .killOld),
             (.rehearse, .killOld):
@@ -185,7 +205,7 @@ struct FaultCase: Hashable, Sendable, CustomStringConvertible {
         var chosen: [FaultCase] = []
         var turn = 0
         var steps: [(FaultPoint, [FaultCase])] = []
-        for point in FaultPoint.all where point.moment == .before {
+        for point in FaultPoint.all where point.moment == .before && !point.isOfAnotherOperation {
             let both = all.filter {
                 $0.point.operation == point.operation && $0.point.step == point.step
                     && $0.point.isUndoing == point.isUndoing

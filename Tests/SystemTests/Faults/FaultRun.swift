@@ -7,7 +7,7 @@ import Testing
 final class FaultRun {
     /// How a guest stands when nothing is being done to it any more.
     private enum Standing: Equatable {
-        case running, saved, waiting
+        case running, paused, saved, waiting
         case unclear(String)
         case gone(result: String)
     }
@@ -108,7 +108,12 @@ final class FaultRun {
     /// Brings the guest to where the operation can begin.
     private func prepare(for point: FaultPoint) async throws {
         switch point.operation {
-        case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon, .changeMemory: break
+        case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon, .changeMemory, .hold,
+            .pause,
+            .reset, .powerdown, .kill:
+            break
+        case .unpause: try await guest.perdure("pause")
+        case .restore: try await guest.perdure("hold")
         case .exec, .resume: try await guest.perdure("save")
         case .load:
             try await guest.perdure("save")
@@ -134,7 +139,9 @@ final class FaultRun {
             switch point.operation {
             case .handover, .rollBack, .finishHandover: ["perdure", "upgrade", name]
             case .rehearse: ["perdure", "upgrade", "--dry-run", name]
-            case .save, .exec, .load: ["perdure", point.operation.rawValue, name]
+            case .save, .exec, .load, .hold, .pause, .reset, .powerdown, .kill:
+                ["perdure", point.operation.rawValue, name]
+            case .unpause, .restore: ["perdure", "resume", name]
             case .start, .startAnew, .conclude: ["systemctl", "start", unit]
             case .changeMemory: ["perdure", "memory", "add", name, "more", "128M"]
             case .stop, .resume: ["systemctl", "stop", unit]
@@ -228,6 +235,7 @@ final class FaultRun {
         else { return nil }
         return switch status.state {
         case "running": .running
+        case "paused": .paused
         case "saved": .saved
         case "waiting": .waiting
         case "unclear": .unclear(status.summary)
@@ -244,16 +252,19 @@ final class FaultRun {
         switch standing {
         case .unclear(let reason): throw Wrong(description: "the guest is unclear: \(reason)")
         case .gone(let result):
-            let mayEnd = point.endsGuest || point.operation == .start && (point.isUndoing || fault.fault.target != nil)
+            let mayEnd =
+                point.endsGuest || point.operation == .kill
+                || point.operation == .start && (point.isUndoing || fault.fault.target != nil)
             guard isLost || mayEnd else { throw Wrong(description: "the guest is gone (\(result)), and not reported") }
             try await expectGone(result)
-        case .running, .saved, .waiting:
+        case .running, .paused, .saved, .waiting:
             if isLost { throw Wrong(description: "the guest was lost, and its unit is not failed but \(standing)") }
             if point.endsGuest { throw Wrong(description: "the guest is to be ended and is \(standing)") }
             if point.beginsOff { try await guest.followNewBoot() }
             isOff = false
             if standing == .saved { try await guest.perdure("exec") }
-            if standing != .running { try await guest.perdure("load") }
+            if standing == .saved || standing == .waiting { try await guest.perdure("load") }
+            if standing == .paused { try await guest.perdure("resume") }
             try await guest.expectGuestIntact()
             try await guest.expectImageLocked()
         }

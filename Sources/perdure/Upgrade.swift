@@ -1,0 +1,180 @@
+import ArgumentParser
+import Dispatch
+import Glibc
+import Linux
+import Reports
+import Supervisor
+import Synchronization
+import Varlink
+
+struct Upgrade: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Replace the VM process under running guests, by default with the QEMU that is installed now.",
+        discussion: """
+            Several guests are handed over one after the other. Each has to run and to answer before the next one's turn \
+            comes; with the first one that does not, or is refused, it ends. That one runs on where it was.
+            """
+    )
+
+    @Argument(help: "The guests' names, as in NAME.guest.", completion: .guestNames)
+    var names: [String] = []
+    @Flag(help: "All guests that are running or paused.")
+    var all = false
+    @Flag(help: "Leave out guests whose QEMU has not been replaced on disk since it was started.")
+    var outdated = false
+    @Option(help: ArgumentHelp("How many guests are handed over at a time.", valueName: "count"))
+    var parallel = 1
+    @OptionGroup var option: QEMUOption
+    @Flag(
+        help:
+            "Only try whether the new QEMU loads the guest, which is paused for that moment and then runs on as before."
+    )
+    var dryRun = false
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        if names.isEmpty != all { throw ValidationError("Name the guests to upgrade, or say '--all'.") }
+        if !(1...64).contains(parallel) { throw ValidationError("'--parallel' takes a number from 1 to 64.") }
+        if dryRun && json { throw ValidationError("'--dry-run' and '--json' don't go together.") }
+    }
+
+    func run() throws {
+        if names.count == 1, !outdated, !json { return try upgradeOne(names[0]) }
+        let rollout = Rollout(qemu: option.qemu, isRehearsal: dryRun, isSilent: json)
+        rollout.run(try candidates(rollout), parallel: parallel)
+        if json { try printJSON(["guests": rollout.results]) } else { print(rollout.summary) }
+        if let status = rollout.failure { throw ExitCode(status.rawValue) }
+    }
+
+    private func upgradeOne(_ name: String) throws {
+        let client = try GuestClient(name)
+        let parameters = GuestInterface.QEMUParameters(qemu: option.qemu)
+        if dryRun {
+            let (reply, _) = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self)
+            let pause = Milliseconds(microseconds: reply.pauseUsec)
+            return print("QEMU \(reply.qemuVersion) loads guest '\(name)'; pause \(pause)")
+        }
+        print("\(name): \(try client.call(.upgrade, parameters).summary)")
+    }
+
+    /// Whose turn it is, in order. What can't be handed over as it stands is left out of all, and not of those named.
+    private func candidates(_ rollout: Rollout) throws -> [String] {
+        var seen: Set<String> = []
+        let wanted = (all ? RunningGuests.names() : names).filter { seen.insert($0).inserted }
+        if !all && !outdated { return wanted }
+        let overviews = Dictionary(try RunningGuests.overviews().map { ($0.name, $0) }) { first, _ in first }
+        return wanted.filter { name in
+            guard let overview = overviews[name] else { return true }
+            if outdated, overview.outdated == false {
+                rollout.skip(name, "its QEMU is the one that is installed")
+                return false
+            }
+            if all, !["running", "paused"].contains(overview.state) {
+                rollout.skip(name, "it is \(overview.state)")
+                return false
+            }
+            return true
+        }
+    }
+}
+
+/// Handovers of several guests, up to the first that fails.
+final class Rollout: Sendable {
+    struct Result: Encodable, Sendable {
+        enum Outcome: String, Encodable, Sendable {
+            case done, failed, skipped
+            case notTried = "not-tried"
+        }
+
+        var guest: String
+        var outcome: Outcome
+        var reason: String?
+        var pauseUsec: Int?
+    }
+
+    private struct Work {
+        var waiting: [String] = []
+        var results: [Result] = []
+        var failure: Exit?
+    }
+
+    private let qemu: String?
+    private let isRehearsal: Bool
+    private let isSilent: Bool
+    private let work = Mutex(Work())
+
+    init(qemu: String?, isRehearsal: Bool, isSilent: Bool) {
+        (self.qemu, self.isRehearsal, self.isSilent) = (qemu, isRehearsal, isSilent)
+    }
+
+    /// What the first guest that failed would have had this program exit with by itself.
+    var failure: Exit? { work.withLock { $0.failure } }
+
+    var results: [Result] { work.withLock { $0.results }.sorted { $0.guest < $1.guest } }
+
+    func skip(_ guest: String, _ reason: String) {
+        work.withLock { $0.results.append(Result(guest: guest, outcome: .skipped, reason: reason)) }
+    }
+
+    func run(_ guests: [String], parallel: Int) {
+        work.withLock { $0.waiting = guests }
+        DispatchQueue.concurrentPerform(iterations: max(1, min(parallel, guests.count))) { _ in
+            while let guest = next() { handOver(guest) }
+        }
+        work.withLock { work in
+            for guest in work.waiting { work.results.append(Result(guest: guest, outcome: .notTried)) }
+        }
+    }
+
+    private func next() -> String? {
+        work.withLock { $0.failure != nil || $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
+    }
+
+    private func handOver(_ guest: String) {
+        if !isSilent && RawTerminal.isTerminal(STDERR_FILENO) { tell("\(guest): handing over…") }
+        do {
+            let client = try GuestClient(guest)
+            let parameters = GuestInterface.QEMUParameters(qemu: qemu)
+            var result = Result(guest: guest, outcome: .done)
+            if isRehearsal {
+                let reply = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self).0
+                result.pauseUsec = reply.pauseUsec
+                if !isSilent { print("\(guest): QEMU \(reply.qemuVersion) loads it") }
+            } else {
+                let status = try client.call(.upgrade, parameters)
+                // It has been told to continue, and has said that it did: whether it goes on so is another question.
+                _ = try client.call(.prove)
+                result.pauseUsec = status.lastPauseUsec
+                if !isSilent { print("\(guest): \(status.summary)") }
+            }
+            work.withLock { $0.results.append(result) }
+        } catch {
+            let failure = error as? CommandFailure
+            let reason = failure?.message ?? "\(error)"
+            work.withLock { work in
+                work.failure = work.failure ?? failure?.status ?? .failure
+                work.results.append(Result(guest: guest, outcome: .failed, reason: reason))
+            }
+            if !isSilent { tell("perdure: \(reason)") }
+        }
+    }
+
+    private func tell(_ line: String) {
+        let bytes = Array("\(line)\n".utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    var summary: String {
+        let results = results
+        func part(_ outcome: Result.Outcome, _ title: String) -> String? {
+            let names = results.filter { $0.outcome == outcome }.map(\.guest)
+            return names.isEmpty ? nil : "\(title): \(names.count) (\(names.joined(separator: ", ")))"
+        }
+        let parts = [
+            part(.done, isRehearsal ? "can be handed over" : "done"), part(.failed, "failed"),
+            part(.notTried, "not tried"), part(.skipped, "left out"),
+        ].compactMap { $0 }
+        return parts.isEmpty ? "No guest is running." : parts.joined(separator: "; ")
+    }
+}
