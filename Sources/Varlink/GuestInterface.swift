@@ -364,7 +364,8 @@ extension GuestInterface.Method {
         case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
         // A console shows what the guest writes, passwords included.
         case .getConsole: .manage
-        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon:
+        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon,
+            .addMemory, .removeMemory:
             .manage
         }
     }
