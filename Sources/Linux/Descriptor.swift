@@ -86,6 +86,18 @@ public final class Descriptor: Sendable {
         return bytes
     }
 
+    private func copyThroughMemory(
+        at offset: UInt64,
+        count: Int,
+        to other: Descriptor,
+        at place: UInt64
+    ) throws(SystemCallError) -> Int {
+        let bytes = try read(at: offset, count: min(count, 1 << 20))
+        if bytes.isEmpty { throw SystemCallError("copy", on: "fd \(raw)", code: EIO) }
+        try other.write(bytes, at: place)
+        return bytes.count
+    }
+
     /// Copies at most `count` bytes to another file without taking them in. Returns how many it was, at least one.
     public func copy(at offset: UInt64, count: Int, to other: Descriptor, at place: UInt64) throws(SystemCallError)
         -> Int
@@ -94,6 +106,8 @@ public final class Descriptor: Sendable {
             let copied = clinux_copy_range(raw, off_t(offset), other.raw, off_t(place), count)
             if copied > 0 { return copied }
             if copied == 0 { throw SystemCallError("copy", on: "fd \(raw)", code: EIO) }
+            // The kernel does not copy from files of huge pages.
+            if errno == EINVAL { return try copyThroughMemory(at: offset, count: count, to: other, at: place) }
             if errno != EINTR { throw SystemCallError("copy", on: "fd \(other.raw)") }
         }
     }

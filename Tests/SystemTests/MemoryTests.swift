@@ -11,7 +11,7 @@ extension SystemTests {
         @Test func memoryIsPluggedAndUnplugged() async throws {
             try await withBootedSystem { system in
                 var plan = GuestPlan(ramMiB: 256)
-                plan.sections += ["[Memory]", "MaximumSize=1G", "Slots=2", "Lock=yes"]
+                plan.sections += ["[Memory]", "MaximumSize=1G", "Slots=2", "Lock=yes", "[CPU]", "Cores=2"]
                 plan.options.append("dimm=1")
                 let guest = try await RunningGuest(plan, on: system)
                 let pieces = try await guest.pieces(after: 0)
@@ -37,7 +37,10 @@ extension SystemTests {
                 try await guest.expectDIMMIsUsed(plugged: true)
                 let arguments = try #require(try guest.vmProcesses().first).arguments
                 #expect(arguments.contains("pc-dimm,id=dimm.more,memdev=ram.more,slot=0,addr=0x100000000"))
-                #expect(arguments.contains("mem-lock=on"))
+                #expect(arguments.contains("2,sockets=1,cores=2,threads=1"))
+                let locked = try await system.run(["grep", "VmLck:", "/proc/\(try #require(status.pid))/status"]).stdout
+                let kibibytes = locked.split(separator: " ").dropLast().last.flatMap { Int($0.filter(\.isNumber)) } ?? 0
+                #expect(kibibytes >= (256 + 128) << 10, "\(locked)")
 
                 // Another in the running VM process, which was started with the first.
                 try await memory("add", guest, "last", "256M")
@@ -60,6 +63,48 @@ extension SystemTests {
                 try await memory("add", guest, "more", "128M")
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
+            }
+        }
+
+        private static let pool = "/proc/sys/vm/nr_hugepages"
+        /// For a guest of 128 MiB, and for what a rehearsal copies.
+        private static let pages = 72
+
+        /// The host's own huge pages, which are given back afterwards.
+        @Test func hugePages() async throws {
+            let before = try String(contentsOfFile: Self.pool, encoding: .utf8)
+            try? "\(Self.pages + (Int(before.filter(\.isNumber)) ?? 0))".write(
+                toFile: Self.pool,
+                atomically: false,
+                encoding: .utf8
+            )
+            defer { try? before.write(toFile: Self.pool, atomically: false, encoding: .utf8) }
+            let free = try String(
+                contentsOfFile: "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages",
+                encoding: .utf8
+            )
+            guard Int(free.filter(\.isNumber)) ?? 0 >= Self.pages else {
+                return print("hugePages: this host sets no huge pages aside")
+            }
+            try await withBootedSystem { system in
+                var plan = GuestPlan(testedMiB: 16)
+                plan.crash = ["Dump=yes"]
+                try await system.write("/etc/perdure/web.guest.d/pages.conf", "[RAM main]\nHugePages=2M\n")
+                let guest = try await RunningGuest(plan, on: system)
+                for _ in 1...Self.handovers { try await guest.perdure("upgrade") }
+                try await guest.perdure("upgrade", "--dry-run")
+                try await guest.killSupervisor()
+                let status = try await guest.expectGuestIntact()
+                #expect(status.generation > Self.handovers)
+                let pid = try #require(status.pid)
+                let maps = try await system.run(["grep", "-A4", "memfd:ram.main", "/proc/\(pid)/smaps"]).stdout
+                #expect(maps.contains(" rw-s ") && maps.contains(/KernelPageSize: +2048 kB/), "\(maps)")
+                // The kernel does not copy from such files; a dump has the RAM all the same.
+                try await system.run(["kill", "-KILL", "\(pid)"])
+                try await system.waitUntil("the RAM to be kept") { try await !guest.journal(.dumped).isEmpty }
+                let path = try #require(try await guest.journal(.dumped).last?["PERDURE_DUMP"])
+                let size = try await system.run(["stat", "-c", "%s", path]).stdout
+                #expect(Int(size.filter(\.isNumber)) ?? 0 > 128 << 20)
             }
         }
 

@@ -50,7 +50,7 @@ enum LedgerTarget {
         }
         _ = ledger.lastPause.map { Milliseconds(microseconds: $0).description }
         _ = ledger.hardware.changes(from: ledger.hardware)
-        let ram = Dictionary(ledger.hardware.ram.map { ($0.id, Int32(7)) }) { first, _ in first }
+        let ram = Dictionary(ledger.hardware.memoryBlocks.map { ($0.id, Int32(7)) }) { first, _ in first }
         _ = QEMUCommandLine.arguments(
             guest: ledger.guest,
             generation: ledger.generation + 1,
