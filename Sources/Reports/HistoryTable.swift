@@ -18,6 +18,8 @@ public struct HistoryTable {
         .loaded: "loaded",
         .requestUndone: "undone",
         .rolledBack: "went on",
+        .watchdogFired: "watchdog",
+        .guestPanicked: "panicked",
         .vmProcessEnded: "VM process ended",
         .stopping: "powering off",
         .poweredOff: "powered off",
