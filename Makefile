@@ -31,7 +31,8 @@ install:
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/perdure
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice \
 		units/perdure-metrics.socket units/perdure-metrics@.service units/perdure-metrics.service units/perdure-metrics.timer \
-		units/perdure-machine@.service
+		units/perdure-machine@.service units/perdure-upgrade.service units/perdure-upgrade@.service
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/perdure units/upgrade-outdated
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/perdure/monitoring packaging/monitoring/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
 	install -D -m 0644 units/perdure.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/perdure.conf

@@ -30,6 +30,30 @@ package struct DebianPackage: Sendable {
         return DebianPackage(path: target, version: version)
     }
 
+    /// What is installed on this machine of a package, without its maintainer scripts, packed again with a higher version.
+    /// - Parameter directory: where it is made; must exist.
+    package static func rebuilt(_ name: String, in directory: String) async throws -> DebianPackage {
+        let script = #"""
+            set -eu
+            mkdir -p "$2/tree/DEBIAN"
+            version=$(dpkg-query -W -f '${Version}' "$1")+next
+            format='Package: ${Package}\nVersion: '$version'\nArchitecture: ${Architecture}\nMaintainer: ${Maintainer}\n'
+            dpkg-query -W -f "$format"'Depends: ${Depends}\nDescription: ${Description}\n' "$1" >"$2/tree/DEBIAN/control"
+            cd /
+            dpkg-query -L "$1" | while read -r file; do
+                if [ ! -d "$file" ]; then cp -a --parents "${file#/}" "$2/tree"; fi
+            done
+            dpkg-deb --root-owner-group -Znone --build "$2/tree" "$2/$1.deb" >&2
+            rm -r "$2/tree"
+            printf %s "$version"
+            """#
+        let output = try await Command.run(["sh", "-c", script, "sh", name, directory])
+        guard output.status == 0 else {
+            throw CommandFailure(description: "'\(name)' can't be packed again: \(output.stderr)")
+        }
+        return DebianPackage(path: "\(directory)/\(name).deb", version: output.stdout)
+    }
+
     private static func run(_ command: String...) async throws {
         let output = try await Command.run(command)
         if output.status == 0 { return }
@@ -44,7 +68,7 @@ extension BootedSystem {
         let name = (package.path as NSString).lastPathComponent
         try FileManager.default.copyItem(atPath: package.path, toPath: hostPath("/tmp/\(name)"))
         defer { try? FileManager.default.removeItem(atPath: hostPath("/tmp/\(name)")) }
-        return try await apt(["install", "--allow-downgrades", "/tmp/\(name)"], check: check)
+        return try await apt(["install", "--reinstall", "--allow-downgrades", "/tmp/\(name)"], check: check)
     }
 
     @discardableResult
