@@ -85,7 +85,7 @@ static int close_failed(int fd) {
     return -1;
 }
 
-int clinux_unix_listen(const char *path, int mode) {
+int clinux_unix_listen(const char *path, int mode, gid_t group) {
     // Who sees the path finds somebody listening: it gets its name only then, and replaces an older socket in one step.
     char unfinished[sizeof((struct sockaddr_un *)0)->sun_path + 8];
     struct sockaddr_un address;
@@ -101,6 +101,10 @@ int clinux_unix_listen(const char *path, int mode) {
     if (unlink(unfinished) < 0 && errno != ENOENT) return close_failed(fd);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_failed(fd);
     if (listen(fd, 16) < 0) return close_failed(fd);
+    // Until it has its name nobody finds it. The group of what bind has made can't be set on the descriptor, and bind
+    // takes the umask off the mode.
+    if (group != (gid_t)-1 && lchown(unfinished, (uid_t)-1, group) < 0) return close_failed(fd);
+    if (chmod(unfinished, (mode_t)mode) < 0) return close_failed(fd);
     if (rename(unfinished, path) < 0) return close_failed(fd);
     return fd;
 }

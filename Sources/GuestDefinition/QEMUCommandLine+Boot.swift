@@ -3,13 +3,14 @@ extension QEMUCommandLine {
     /// No disk has these IDs: they have no dots.
     private static let (code, variables) = ("firmware.code", "firmware.vars")
 
-    static func firmware(of hardware: GuestHardware, _ files: [PinnedFile: Int32]) -> [String] {
+    static func firmware(of hardware: GuestHardware, _ descriptors: VMProcessDescriptors) -> [String] {
+        let files = descriptors.files
         guard let firmware = hardware.firmware, let store = firmware.variables else {
             return path(.firmware, hardware.firmware?.image, files).map { ["-bios", $0] } ?? []
         }
         let image = path(.firmware, firmware.image, files) ?? ""
-        var arguments = blockNodes(of: Disk(id: code, image: image, format: .raw, readOnly: true, discard: false))
-        arguments += blockNodes(of: Disk(id: variables, image: store.path, format: .raw, discard: false))
+        var arguments = blockNodes(of: Disk(id: code, image: image, format: .raw, readOnly: true, discard: false), [:])
+        arguments += blockNodes(of: disk(of: store), descriptors.images)
         if firmware.secureBoot {
             arguments += [
                 // Only the firmware's own code, in system management mode, writes to the variables.
@@ -19,6 +20,11 @@ extension QEMUCommandLine {
             ]
         }
         return arguments
+    }
+
+    /// What the variables would be as a disk.
+    static func disk(of store: VariableStore) -> Disk {
+        Disk(id: variables, image: store.path, format: .raw, discard: false)
     }
 
     static func firmwareOptions(of hardware: GuestHardware) -> String {
@@ -49,7 +55,7 @@ extension QEMUCommandLine {
             discard: false
         )
         let place = "bus=\(scsiController).0,scsi-id=\(seedID),lun=0"
-        return blockNodes(of: disk) + ["-device", "scsi-cd,id=\(id),drive=\(formatNode(id)),\(place)"]
+        return blockNodes(of: disk, [:]) + ["-device", "scsi-cd,id=\(id),drive=\(formatNode(id)),\(place)"]
     }
 
     /// By descriptors: a command line is for everyone to read.
@@ -61,5 +67,14 @@ extension QEMUCommandLine {
 
     private static func path(_ file: PinnedFile, _ named: String?, _ files: [PinnedFile: Int32]) -> String? {
         files[file].map { "/proc/self/fd/\($0)" } ?? named
+    }
+}
+
+extension GuestHardware {
+    /// Each image that a VM process has open, and the number of its descriptor set. Lower numbers are for what the
+    /// monitor passes.
+    public var images: [(set: Int, disk: Disk)] {
+        let variables = firmware?.variables.map { (set: 16, disk: QEMUCommandLine.disk(of: $0)) }
+        return [variables].compactMap { $0 } + disks.enumerated().map { (set: 17 + $0.offset, disk: $0.element) }
     }
 }

@@ -4,7 +4,11 @@ extension QEMUCommandLine {
     /// Behind those of all disks, and within what UEFI looks at.
     static let seedID = 31
 
-    static func disks(of hardware: GuestHardware, _ remedies: [KnownIncompatibility.Remedy]) -> [String] {
+    static func disks(
+        of hardware: GuestHardware,
+        _ remedies: [KnownIncompatibility.Remedy],
+        _ images: [String: DescriptorSet]
+    ) -> [String] {
         var arguments: [String] = []
         if hardware.cloudInit != nil || hardware.disks.contains(where: { $0.bus == .virtioSCSI }) {
             let remedied = remedies.map { remedy in
@@ -15,7 +19,7 @@ extension QEMUCommandLine {
             arguments += ["-device", "virtio-scsi-pci,id=\(scsiController),addr=0x\(hexadecimal(scsiSlot))\(remedied)"]
         }
         for (position, disk) in hardware.disks.enumerated() {
-            arguments += blockNodes(of: disk)
+            arguments += blockNodes(of: disk, images)
             // With a kernel of its own the firmware looks at no disk.
             let bootIndex = hardware.kernel == nil ? position : nil
             arguments += ["-device", device(disk, bootIndex: bootIndex, position, remedies)]
@@ -23,8 +27,10 @@ extension QEMUCommandLine {
         return arguments
     }
 
-    static func blockNodes(of disk: Disk) -> [String] {
-        ["-blockdev", json(FileNode(disk)), "-blockdev", json(FormatNode(disk))]
+    static func blockNodes(of disk: Disk, _ images: [String: DescriptorSet]) -> [String] {
+        let image = images[disk.id]
+        return (image?.arguments ?? [])
+            + ["-blockdev", json(FileNode(disk, image)), "-blockdev", json(FormatNode(disk))]
     }
 
     static func formatNode(_ id: String) -> String { "disk.\(id)" }
@@ -82,10 +88,10 @@ private struct FileNode: Encodable {
     /// Otherwise QEMU evicts the whole image from the host's page cache at each handover.
     let dropCache = false
 
-    init(_ disk: Disk) {
+    init(_ disk: Disk, _ image: DescriptorSet?) {
         driver = disk.isBlockDevice ? "host_device" : "file"
         nodeName = "file.\(disk.id)"
-        filename = disk.image
+        filename = image?.path ?? disk.image
         aio = disk.aio == .threads ? nil : disk.aio.rawValue
         cache = CacheOptions(disk.cache)
         discard = disk.discard ? "unmap" : "ignore"

@@ -16,6 +16,9 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var credentials: [String: Int32]
     /// Of each network with a tap, by the network's ID.
     public var networks: [String: NetworkDescriptors]
+    /// The open image of each disk and of the firmware's variables, by `Disk.id`: the VM process may not be able to open
+    /// it. Where it is missing, the VM process opens the file itself.
+    public var images: [String: DescriptorSet] = [:]
 
     public init(
         ram: [String: Int32],
@@ -46,6 +49,21 @@ public struct NetworkDescriptors: Sendable, Equatable {
         self.taps = taps
         self.vhosts = vhosts
     }
+}
+
+/// Several open file descriptions of one file, of which QEMU takes the one that has the access mode it wants.
+public struct DescriptorSet: Sendable, Equatable {
+    /// The same for the same file in each VM process.
+    public var number: Int
+    public var descriptors: [Int32]
+
+    public init(number: Int, descriptors: [Int32]) {
+        self.number = number
+        self.descriptors = descriptors
+    }
+
+    var path: String { "/dev/fdset/\(number)" }
+    var arguments: [String] { descriptors.flatMap { ["-add-fd", "fd=\($0),set=\(number)"] } }
 }
 
 /// The arguments of a VM process.
@@ -82,9 +100,9 @@ public enum QEMUCommandLine {
         arguments += memory(of: hardware, descriptors.ram, copyOnWrite: copyOnWrite)
         arguments += monitor(descriptors.qmp, version)
         if hardware.console { arguments += console(descriptors) }
-        arguments += firmware(of: hardware, descriptors.files)
+        arguments += firmware(of: hardware, descriptors)
         arguments += devices(of: hardware, descriptors)
-        arguments += disks(of: hardware, remedies)
+        arguments += disks(of: hardware, remedies, descriptors.images)
         arguments += networks(of: hardware, descriptors.networks, incoming: incoming)
         arguments += seed(of: hardware, descriptors.files)
         arguments += credentials(of: hardware, descriptors.credentials)
@@ -92,6 +110,13 @@ public enum QEMUCommandLine {
         if incoming { arguments += ["-incoming", "defer"] }
         arguments += hardware.single.extraArguments
         return arguments
+    }
+
+    /// Whether a VM process with these arguments is to reach the host's network itself, as it does for user networking.
+    public static func needsNetwork(_ arguments: [String]) -> Bool {
+        zip(arguments, arguments.dropFirst()).contains { option, value in
+            ["-netdev", "-nic", "-net"].contains(option) && (value == "user" || value.hasPrefix("user,"))
+        }
     }
 
     /// Every type that stands behind `-device`, whatever the version.

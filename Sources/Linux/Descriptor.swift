@@ -51,6 +51,11 @@ public final class Descriptor: Sendable {
         try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o700) }
     }
 
+    /// Who has the descriptor may open the file once more, as through /proc/self/fd.
+    public func allowReopening() throws(SystemCallError) {
+        try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o666) }
+    }
+
     /// Bytes.
     public func size() throws(SystemCallError) -> UInt64 {
         var status = stat()
@@ -164,5 +169,20 @@ public struct FileIdentity: Hashable, Sendable, Codable {
         var status = stat()
         try check("stat", on: path) { stat(path, &status) }
         return FileIdentity(status)
+    }
+}
+
+/// Who may use a file.
+public struct FileAccess: Sendable {
+    /// Group ID.
+    public let group: UInt32
+    /// Permission bits, as in chmod(2).
+    public let mode: UInt32
+
+    public init(of path: String) throws(SystemCallError) {
+        var status = stat()
+        try check("stat", on: path) { stat(path, &status) }
+        group = status.st_gid
+        mode = status.st_mode & 0o7777
     }
 }

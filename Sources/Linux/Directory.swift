@@ -22,4 +22,11 @@ public enum Directory {
             if mkdir(made, 0o700) < 0, errno != EEXIST { throw SystemCallError("mkdir", on: made) }
         }
     }
+
+    /// What a symbolic link at `path` says, at most 255 bytes of it; nil where there is none.
+    public static func linkTarget(_ path: String) -> String? {
+        var target = [UInt8](repeating: 0, count: 255)
+        let length = readlink(path, &target, target.count)
+        return length < 0 ? nil : String(decoding: target.prefix(length), as: UTF8.self)
+    }
 }

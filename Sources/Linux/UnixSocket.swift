@@ -11,8 +11,9 @@ public enum UnixSocket {
     }
 
     /// A non-blocking listener at `path` with the permissions `mode`; what was at the path before is replaced.
-    public static func listen(_ path: String, mode: Int32) throws(SystemCallError) -> Descriptor {
-        Descriptor(owning: try check("listen", on: path) { clinux_unix_listen(path, mode) })
+    /// - Parameter group: the group of the socket; this process's own where it is nil.
+    public static func listen(_ path: String, mode: Int32, group: UInt32? = nil) throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("listen", on: path) { clinux_unix_listen(path, mode, group ?? ~0) })
     }
 
     public static func connect(_ path: String) throws(SystemCallError) -> Descriptor {

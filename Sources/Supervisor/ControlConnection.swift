@@ -11,7 +11,7 @@ final class ControlConnection {
     private static let maximumWaiting = 16
 
     private let socket: Descriptor
-    private let rights: Set<GuestInterface.Right>
+    let rights: Set<GuestInterface.Right>
     private unowned let supervisor: GuestSupervisor
     private var framing = VarlinkFraming()
     private var calls: [[UInt8]] = []

@@ -5,6 +5,10 @@ import Varlink
 /// The guest's control socket: answers Varlink calls of whoever has a right to them.
 final class ControlServer {
     static let maximumConnections = 32
+    /// Of those, at most so many are of users who may only watch: they can't keep the others out.
+    static let maximumWatchers = 16
+    /// Its members may connect. Where there is no such group, only the owner may.
+    private static let watchers = "perdure"
 
     private let path: String
     private let listener: Descriptor
@@ -17,7 +21,8 @@ final class ControlServer {
         self.path = path
         self.supervisor = supervisor
         self.loop = loop
-        listener = try UnixSocket.listen(path, mode: 0o600)
+        let group = geteuid() == 0 ? UserGroup.number(of: ControlServer.watchers) : nil
+        listener = try UnixSocket.listen(path, mode: group == nil ? 0o600 : 0o660, group: group)
         watch = loop.whenReadable(listener) { [weak supervisor] in
             supervisor?.assumeIsolated { $0.control?.accept() }
         }
@@ -34,7 +39,8 @@ final class ControlServer {
             guard connections.count < ControlServer.maximumConnections, let user = try? UnixSocket.peerUser(socket)
             else { continue }
             let rights = ControlServer.rights(ofUser: user)
-            if rights.isEmpty { continue }
+            let watching = connections.values.count { $0.rights == [.watch] }
+            guard rights != [.watch] || watching < ControlServer.maximumWatchers else { continue }
             let connection = ControlConnection(socket: socket, rights: rights, supervisor: supervisor)
             let key = ObjectIdentifier(connection)
             connections[key] = connection
@@ -47,9 +53,9 @@ final class ControlServer {
         }
     }
 
-    /// By the peer's credentials, as they were when it connected.
+    /// By the peer's credentials, as they were when it connected. Who could connect and is not the owner is in the group.
     private static func rights(ofUser user: UInt32) -> Set<GuestInterface.Right> {
-        user == 0 || user == geteuid() ? Set(GuestInterface.Right.allCases) : []
+        user == 0 || user == geteuid() ? Set(GuestInterface.Right.allCases) : [.watch]
     }
 
     /// Tells those who want to know.

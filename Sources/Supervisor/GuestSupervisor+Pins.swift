@@ -18,7 +18,8 @@ extension GuestSupervisor {
                 "bios-256k.bin",
                 of: facts.path,
                 loop: loop,
-                deadline: timeouts.prepare
+                deadline: timeouts.prepare,
+                confinement: try await confinement()
             )
         }
         let wanted = paths

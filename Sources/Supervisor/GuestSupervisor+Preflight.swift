@@ -104,7 +104,12 @@ extension GuestSupervisor {
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         preflight.networks = HostNetwork.states(preflight.hardware)
         do {
-            let facts = try await QEMUProbe.run(path: path, loop: loop, deadline: deadline)
+            let facts = try await QEMUProbe.run(
+                path: path,
+                loop: loop,
+                deadline: deadline,
+                confinement: try await confinement()
+            )
             preflight.program = .usable(facts)
             if (try? facts.pinnedMachine(ledger.hardware.machine)) != nil {
                 try await probeMachine(&preflight, facts, deadline)
@@ -125,7 +130,13 @@ extension GuestSupervisor {
     private func probeMachine(_ preflight: inout Preflight, _ facts: QEMUFacts, _ deadline: Duration) async throws {
         var gathered = preflight
         do {
-            gathered = try await QEMUProbe.withQEMU(facts.path, loop: loop, deadline: deadline) { monitor in
+            let confinement = try await confinement()
+            gathered = try await QEMUProbe.withQEMU(
+                facts.path,
+                loop: loop,
+                deadline: deadline,
+                confinement: confinement
+            ) { monitor in
                 QEMUCommandLine.probe(cpuOf: gathered.hardware, monitor: monitor, version: facts.version)
             } ask: { qmp in
                 var gathered = gathered

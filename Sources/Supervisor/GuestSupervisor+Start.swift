@@ -41,7 +41,12 @@ extension GuestSupervisor {
             throw Lifecycle.Failure("QEMU can't be used: \(error); see QEMU= in the guest's definition")
         }
         if factsOf?.path != path || factsOf?.identity != identity {
-            facts = try await QEMUProbe.run(path: path, loop: loop, deadline: timeouts.prepare)
+            facts = try await QEMUProbe.run(
+                path: path,
+                loop: loop,
+                deadline: timeouts.prepare,
+                confinement: try await confinement()
+            )
             factsOf = (path, identity)
         }
         try await checkPreflight()
@@ -95,9 +100,11 @@ extension GuestSupervisor {
         try await retirePrevious()
         try await endNext()
         guard let ledger, let facts else { return }
+        var confinement = try await confinement(accelerator: ledger.hardware.accelerator)
         let generation = ledger.generation + 1
         let hardware = nextHardware(ledger)
         let isIncoming = ledger.current != nil || ledger.savedBytes != nil
+        let images = try await openImages(of: hardware)
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
         // A guest that an older supervisor has started has none.
@@ -132,7 +139,10 @@ extension GuestSupervisor {
         inherited += sockets.map(\.descriptor)
         let networks = try networkDescriptors(hardware, generation: generation)
         inherited += networks.descriptors
-        let descriptors = VMProcessDescriptors(
+        // A pipe is its maker's only, and the VM process opens it anew for each change of its console.
+        try input?.allowReopening()
+        inherited += images.files
+        var descriptors = VMProcessDescriptors(
             ram: ram,
             qmp: theirMonitor.raw,
             consoleLog: log?.raw,
@@ -141,22 +151,27 @@ extension GuestSupervisor {
             credentials: Dictionary(uniqueKeysWithValues: credentials.map { ($0, $1.raw) }),
             networks: networks.numbers
         )
+        descriptors.images = images.sets
+        let arguments = QEMUCommandLine.arguments(
+            guest: name,
+            generation: generation,
+            hardware: hardware,
+            descriptors: descriptors,
+            version: facts.version,
+            remedies: ledger.remedies(for: facts.version).map(\.remedy),
+            incoming: isIncoming,
+            copyOnWrite: isRehearsing
+        )
+        confinement?.hasNetwork = QEMUCommandLine.needsNetwork(arguments)
+        confinement?.locksMemory = hardware.isLocked
         let output = try ProcessOutput()
         let process = try GatedProcess(
             path: facts.path,
-            arguments: QEMUCommandLine.arguments(
-                guest: name,
-                generation: generation,
-                hardware: hardware,
-                descriptors: descriptors,
-                version: facts.version,
-                remedies: ledger.remedies(for: facts.version).map(\.remedy),
-                incoming: isIncoming,
-                copyOnWrite: isRehearsing
-            ),
+            arguments: arguments,
             environment: QEMUProbe.environment,
             inherited: inherited,
-            output: output.file
+            output: output.file,
+            confinement: confinement
         )
         let record = VMProcessRecord(
             generation: generation,

@@ -14,11 +14,13 @@ public enum ProgramRun {
     }
 
     /// Runs a program to its end; one that takes longer than the deadline is killed.
+    /// - Parameter confinement: what it runs as; nil for what this process is.
     public static func run(
         _ path: String,
         _ arguments: [String],
         loop: EventLoop,
-        deadline: Duration
+        deadline: Duration,
+        confinement: Confinement? = nil
     ) async throws -> Result {
         let output = try ProcessOutput()
         let process = try GatedProcess(
@@ -26,7 +28,8 @@ public enum ProgramRun {
             arguments: arguments,
             environment: QEMUProbe.environment,
             inherited: [],
-            output: output.file
+            output: output.file,
+            confinement: confinement
         )
         do {
             try await process.letThrough(path: path, loop: loop, deadline: deadline)

@@ -11,9 +11,16 @@ public enum QEMUProbe {
         public let description: String
     }
 
-    /// - Parameter deadline: for each answer.
-    public static func run(path: String, loop: EventLoop, deadline: Duration) async throws -> QEMUFacts {
-        try await withQEMU(path, loop: loop, deadline: deadline) { monitor in
+    /// - Parameters:
+    ///   - deadline: for each answer.
+    ///   - confinement: what the program runs as; nil for what this process is.
+    public static func run(
+        path: String,
+        loop: EventLoop,
+        deadline: Duration,
+        confinement: Confinement? = nil
+    ) async throws -> QEMUFacts {
+        try await withQEMU(path, loop: loop, deadline: deadline, confinement: confinement) { monitor in
             [
                 "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
                 "-chardev", "socket,id=qmp,fd=\(monitor),server=off", "-mon", "chardev=qmp,mode=control",
@@ -28,10 +35,17 @@ public enum QEMUProbe {
         _ name: String,
         of path: String,
         loop: EventLoop,
-        deadline: Duration
+        deadline: Duration,
+        confinement: Confinement?
     ) async throws -> String? {
         do {
-            let result = try await ProgramRun.run(path, ["-L", "help"], loop: loop, deadline: deadline)
+            let result = try await ProgramRun.run(
+                path,
+                ["-L", "help"],
+                loop: loop,
+                deadline: deadline,
+                confinement: confinement
+            )
             return result.lines.map { "\($0)/\(name)" }.first { access($0, R_OK) == 0 }
         } catch {
             throw Failure(description: "QEMU '\(path)' does not say where its data is ('-L help'): \(error)")
@@ -46,11 +60,12 @@ public enum QEMUProbe {
         _ path: String,
         loop: EventLoop,
         deadline: Duration,
+        confinement: Confinement?,
         arguments: (Int32) -> [String],
         ask: (QMPClient) async throws -> Answer
     ) async throws -> Answer {
         let output = try ProcessOutput()
-        let (process, ours) = try spawn(path: path, arguments: arguments, output: output)
+        let (process, ours) = try spawn(path: path, arguments: arguments, output: output, confinement)
         let qmp = QMPClient(socket: ours, loop: loop)
         let result: Result<Answer, any Error>
         do {
@@ -79,7 +94,8 @@ public enum QEMUProbe {
     private static func spawn(
         path: String,
         arguments: (Int32) -> [String],
-        output: ProcessOutput
+        output: ProcessOutput,
+        _ confinement: Confinement?
     ) throws -> (GatedProcess, monitor: Descriptor) {
         let (ours, theirs) = try UnixSocket.pair()
         let process = try GatedProcess(
@@ -87,7 +103,8 @@ public enum QEMUProbe {
             arguments: arguments(theirs.raw),
             environment: environment,
             inherited: [theirs],
-            output: output.file
+            output: output.file,
+            confinement: confinement
         )
         return (process, ours)
     }

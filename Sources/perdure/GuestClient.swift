@@ -23,6 +23,10 @@ struct GuestClient {
             client = try VarlinkClient(path: "\(GuestClient.directory(of: guest))/control", deadline: deadline)
         } catch  where error.code == 2 || error.code == 111 {
             throw GuestClient.notRunning(guest)
+        } catch  where error.code == 13 {
+            throw Exit.failure(
+                "only root and members of the group 'perdure' may ask the supervisor of guest '\(guest)'"
+            )
         } catch {
             throw Exit.failure("the supervisor of guest '\(guest)' can't be reached: \(error)")
         }

@@ -257,6 +257,41 @@ struct QEMUCommandLineTests {
         #expect(QEMUVersion(major: 11, minor: 0, micro: 9) < QEMUVersion(major: 11, minor: 1))
         #expect(QEMUVersion(major: 7, minor: 2, micro: 22).description == "7.2.22")
     }
+
+    @Test(arguments: [
+        (["-netdev", "user,id=net.lan"], true), (["-nic", "user"], true), (["-netdev", "tap,id=user,fd=3"], false),
+        (["-name", "user,", "-S"], false), (["-netdev"], false),
+    ])
+    func onlyUserNetworkingNeedsTheHostsNetwork(arguments: [String], needs: Bool) {
+        #expect(QEMUCommandLine.needsNetwork(arguments) == needs)
+    }
+
+    /// QEMU finds an image that it may not open itself in a descriptor set, the same in each VM process.
+    @Test func imagesAreFoundByDescriptorSet() {
+        var descriptors = VMProcessDescriptors(ram: ["main": 5], qmp: 3)
+        descriptors.images = ["root": DescriptorSet(number: 17, descriptors: [8, 9])]
+        let hardware = GuestHardware(
+            machine: "pc-q35-7.2",
+            accelerator: .tcg,
+            cpuCount: 1,
+            cpuModel: "qemu64-v1",
+            ram: [RAMBlock(id: "main", size: 64 << 20)],
+            kernel: DirectKernel(image: "/vmlinuz"),
+            disks: [Disk(id: "root", image: "/var/lib/guests/web.img", format: .raw)]
+        )
+        #expect(hardware.images.map(\.set) == [17])
+        let arguments = QEMUCommandLine.arguments(
+            guest: "web",
+            generation: 1,
+            hardware: hardware,
+            descriptors: descriptors,
+            version: QEMUVersion(major: 7, minor: 2),
+            incoming: false
+        )
+        #expect(arguments.contains { $0.contains(#""filename":"/dev/fdset/17""#) })
+        #expect(!arguments.contains { $0.contains("web.img") })
+        #expect(arguments.filter { $0.hasPrefix("fd=") } == ["fd=8,set=17", "fd=9,set=17"])
+    }
 }
 
 func modified<Value>(_ value: Value, _ change: (inout Value) -> Void) -> Value {

@@ -10,14 +10,19 @@ import Testing
 
     init() throws { output = try MemoryFile.create("output", size: 65_536, growth: .fixed) }
 
-    private func gated(_ path: String, _ arguments: [String] = [], inherited: [Descriptor] = []) throws -> GatedProcess
-    {
+    private func gated(
+        _ path: String,
+        _ arguments: [String] = [],
+        inherited: [Descriptor] = [],
+        confinement: Confinement? = nil
+    ) throws -> GatedProcess {
         try GatedProcess(
             path: path,
             arguments: arguments,
             environment: ["PATH=/usr/bin:/bin", "ONLY=this"],
             inherited: inherited,
-            output: output
+            output: output,
+            confinement: confinement
         )
     }
 
@@ -125,6 +130,52 @@ import Testing
         let lines = try text.split(separator: "\n")
         #expect(lines.contains("ONLY=this") && lines.contains("/dev/null") && lines.contains("error"))
         #expect(!lines.contains { $0.hasPrefix("HOME=") })
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can become another user"))
+    func confinedIsSomebodyElse() async throws {
+        let file = try MemoryFile.create("inherited", growth: .allowed)
+        let script = """
+            grep -E '^(Uid|Gid|Groups|CapEff|CapPrm|NoNewPrivs):' /proc/self/status | tr '\\t' ' '
+            ls /run | wc -l; grep -c : /proc/net/dev; ulimit -c
+            echo written >/proc/self/fd/\(file.raw)
+            touch /tmp/file-of-nobody 2>/dev/null || echo read-only
+            """
+        let process = try gated(
+            "/bin/sh",
+            ["-c", script],
+            inherited: [file],
+            confinement: Confinement(user: 0x7000_0000, groups: [12_345])
+        )
+        try process.open()
+        #expect(try await end(of: process) == .exited(code: 0))
+        let number = "1879048192"
+        #expect(
+            try text == """
+                Uid: \(Array(repeating: number, count: 4).joined(separator: " "))
+                Gid: \(Array(repeating: number, count: 4).joined(separator: " "))
+                Groups: 12345\u{20}
+                CapPrm: 0000000000000000
+                CapEff: 0000000000000000
+                NoNewPrivs: 1
+                0
+                1
+                0
+                read-only
+
+                """
+        )
+        #expect(String(decoding: try file.read(at: 0, count: 100), as: UTF8.self) == "written\n")
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can become another user"))
+    func mayBeLeftToLockMemoryAndNothingElse() async throws {
+        var confinement = Confinement(user: 0x7000_0000)
+        confinement.locksMemory = true
+        let process = try gated("/bin/grep", ["-E", "^Cap(Eff|Prm):", "/proc/self/status"], confinement: confinement)
+        try process.open()
+        #expect(try await end(of: process) == .exited(code: 0))
+        #expect(try text == "CapPrm:\t0000000000004000\nCapEff:\t0000000000004000\n")
     }
 
     @Test func signalsAreAsAtTheBeginning() async throws {

@@ -6,26 +6,55 @@ extension SystemTests {
     @Suite struct ControlSocketTests {
         @Test func socketIsItsOwnersAlone() async throws {
             try await withBootedSystem { system in
+                try await makeUsers(on: system)
                 let guest = try await RunningGuest(on: system)
                 let pid = try await guest.status().pid
                 let modes = try await system.run([
-                    "stat", "-c", "%a %U", "/run/perdure/web", "/run/perdure/web/control",
+                    "stat", "-c", "%a %U %G", "/run/perdure/web", "/run/perdure/web/control",
                 ])
-                #expect(modes.stdout == "700 root\n600 root\n")
+                #expect(modes.stdout == "711 root root\n660 root perdure\n")
                 let path = system.hostPath("/run/perdure/web/control")
 
                 try expectServiceInterface(path)
                 try expectHarmless(path)
+                try await expectMembersOnlyLook(guest)
                 try await guest.expectGuestIntact(pid: pid)
                 try expectServiceInterface(path)
 
                 try await guest.systemctl("restart")
-                #expect(try await system.run(["stat", "-c", "%a", "/run/perdure/web/control"]).stdout == "600\n")
+                #expect(try await system.run(["stat", "-c", "%a", "/run/perdure/web/control"]).stdout == "660\n")
                 try await guest.expectGuestIntact()
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
                 #expect(try await system.run(["test", "-e", "/run/perdure/web/control"], check: false).status != 0)
             }
+        }
+
+        /// A member of the group `perdure`, and somebody else.
+        private func makeUsers(on system: BootedSystem) async throws {
+            try await system.run(["systemd-sysusers", "/usr/lib/sysusers.d/perdure.conf"])
+            try await system.run(["useradd", "--groups", "perdure", "member"])
+            try await system.run(["useradd", "stranger"])
+        }
+
+        private func expectMembersOnlyLook(_ guest: RunningGuest) async throws {
+            let system = guest.system
+            let before = try await guest.status()
+            func perdure(as user: String, _ arguments: String...) async throws -> Output {
+                try await system.run(
+                    ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "perdure"] + arguments,
+                    check: false
+                )
+            }
+            let status = try await perdure(as: "member", "status", "web", "--json")
+            #expect(status.status == 0 && status.stdout.contains(#""state":"running""#))
+            for verb in ["upgrade", "save", "exec", "load"] {
+                let output = try await perdure(as: "member", verb, "web")
+                #expect(output.status == 1 && output.stderr.contains("is not for this user"), "\(verb): \(output)")
+            }
+            let stranger = try await perdure(as: "stranger", "status", "web")
+            #expect(stranger.status == 1 && stranger.stderr.contains("members of the group 'perdure'"))
+            #expect(try await guest.status().generation == before.generation)
         }
 
         private func expectServiceInterface(_ path: String) throws {

@@ -39,7 +39,8 @@ int clinux_unix_pair(int ends[2]);
 ssize_t clinux_send(int socket, const void *bytes, size_t count, const int *fds, size_t fd_count);
 // Received descriptors are close-on-exec; at most *fd_count are kept, the rest closed. Returns the bytes received.
 ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *fd_count);
-int clinux_unix_listen(const char *path, int mode);
+// `group` -1 leaves the process's own.
+int clinux_unix_listen(const char *path, int mode, gid_t group);
 int clinux_unix_connect(const char *path);
 int clinux_accept(int listener);
 int clinux_peer_uid(int socket, uid_t *uid);
@@ -126,8 +127,15 @@ struct clinux_spawn {
     int standard_output;      // becomes fds 1 and 2; fd 0 is /dev/null
     const int *inherited;     // stay open under the same numbers; all others close
     size_t inherited_count;
+    // The user and group that the child becomes, without any capability; 0 where it stays what it is. With a user it
+    // also gets mounts of its own, all read-only and /run empty, and, unless `network` is set, an empty network.
+    uid_t user;
+    const gid_t *groups;      // besides the one that has the user's number
+    size_t group_count;
+    int network;
+    int locks_memory;         // keeps the capability for that, and no other
 };
-// Forks a child that waits at a gate before it executes. It ends by itself when the gate is closed unopened.
+// Forks a child that waits at a gate before it executes, and then can't gain privileges nor leave core dumps. It ends by itself when the gate is closed unopened.
 // Returns its pid; *gate is the descriptor to open or close, *failure becomes readable with an errno (int) when
 // exec fails and at end-of-file when it has succeeded.
 pid_t clinux_spawn_gated(const struct clinux_spawn *request, int *gate, int *failure);

@@ -1,0 +1,41 @@
+import Glibc
+import GuestDefinition
+import Linux
+
+/// What a VM process may do: as good as nothing but use what it was handed.
+extension GuestSupervisor {
+    /// A user manager's supervisor has no other user to offer than its own.
+    /// - Parameter accelerator: what is used; a QEMU that is asked what it can do may want to look at KVM.
+    func confinement(accelerator: Accelerator = .kvm) async throws -> Confinement? {
+        guard geteuid() == 0 else { return nil }
+        let name = name
+        let user = try await BlockingCalls.run { try GuestUsers().user(of: name) }
+        let devices = accelerator == .kvm ? ["/dev/kvm"] : []
+        return Confinement(user: user, groups: devices.compactMap(GuestSupervisor.group))
+    }
+
+    /// The group that may read from and write to a device, where it is not everybody or root's alone.
+    private static func group(of device: String) -> UInt32? {
+        guard let access = try? FileAccess(of: device), access.mode & 0o060 == 0o060, access.mode & 0o006 != 0o006
+        else {
+            return nil
+        }
+        return access.group
+    }
+
+    /// Opens the images of the guest's disks for one VM process, since locks belong to what was opened: two VM processes
+    /// must not share it. What backs an image is not opened: the image names it, and the guest may have written that.
+    func openImages(of hardware: GuestHardware) async throws -> (sets: [String: DescriptorSet], files: [Descriptor]) {
+        let images = hardware.images
+        return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
+            var (sets, files): ([String: DescriptorSet], [Descriptor]) = ([:], [])
+            for (set, disk) in images {
+                let modes = disk.readOnly ? [O_RDONLY] : [O_RDWR, O_RDONLY]
+                let opened = try modes.map { try Descriptor.open(disk.image, $0 | O_NONBLOCK) }
+                sets[disk.id] = DescriptorSet(number: set, descriptors: opened.map(\.raw))
+                files += opened
+            }
+            return (sets, files)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Glibc
+import Linux
+
+/// The users that VM processes run as: one per guest, a number without an account. A guest keeps its number, and no two
+/// guests have the same.
+struct GuestUsers {
+    /// Left free by Debian, by systemd (DynamicUser=, containers) and by what useradd gives out as subordinate users.
+    static let range: Range<UInt32> = 0x7000_0000..<0x7001_0000
+
+    /// Holds a symbolic link for each number that is taken, from the number to the guest: making one either succeeds or
+    /// finds it taken.
+    var directory = "/var/lib/perdure/users"
+    /// Whether an account of the host has the number.
+    var isForeign: (UInt32) -> Bool = { getpwuid($0) != nil || getgrgid($0) != nil }
+
+    struct NoneLeft: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// The guest's number, taken if it has none yet.
+    func user(of guest: String) throws -> UInt32 {
+        try Directory.make(directory)
+        let size = UInt32(GuestUsers.range.count)
+        let start = GuestUsers.hash(guest) % size
+        for step in 0..<size {
+            let user = GuestUsers.range.lowerBound + (start + step) % size
+            let path = "\(directory)/\(user)"
+            if let owner = Directory.linkTarget(path) {
+                if owner == guest { return user }
+                continue
+            }
+            if isForeign(user) { continue }
+            if symlink(guest, path) == 0 { return user }
+            // Another supervisor may just have been quicker.
+            guard errno == EEXIST else { throw SystemCallError("symlink", on: path) }
+            if Directory.linkTarget(path) == guest { return user }
+        }
+        throw NoneLeft(description: "all users that VM processes can run as are taken; see '\(directory)'")
+    }
+
+    /// FNV-1a: the same in every version of this program.
+    private static func hash(_ text: String) -> UInt32 {
+        text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    }
+}
