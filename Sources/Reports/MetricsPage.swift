@@ -21,7 +21,7 @@ public struct MetricsPage {
     }
 
     /// What a guest may be doing; each is a series of its own, with 1 for the one that is true.
-    public static let states = ["running", "saved", "unclear", "off", "recovering", "operating"]
+    public static let states = ["running", "paused", "saved", "unclear", "off", "recovering", "operating"]
 
     private var lines: [String] = []
     private let guests: [Guest]

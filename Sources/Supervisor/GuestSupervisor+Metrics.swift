@@ -44,7 +44,7 @@ extension GuestSupervisor {
         case .recovering: "recovering"
         case .operating: "operating"
         case .ended, .standing(.off): "off"
-        case .standing(.running): "running"
+        case .standing(.running): lifecycle.isPaused ? "paused" : "running"
         case .standing(.saved), .standing(.waiting): "saved"
         case .standing(.unclear): "unclear"
         }

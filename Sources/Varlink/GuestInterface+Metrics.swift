@@ -1,7 +1,7 @@
 extension GuestInterface {
     /// How a guest does in numbers. Counters begin anew when the guest is started; those of disks with each VM process.
     public struct Metrics: Codable, Sendable {
-        /// `running`, `saved`, `unclear`, `off`, `recovering` or `operating`.
+        /// `running`, `paused`, `saved`, `unclear`, `off`, `recovering` or `operating`.
         public var state: String
         public var generation: Int
         public var qemuVersion: String?

@@ -215,7 +215,7 @@ public enum GuestInterface {
 
         # Counters begin anew when the guest is started; those of disks with each VM process.
         type Metrics (
-          # running, saved, unclear, off, recovering or operating
+          # running, paused, saved, unclear, off, recovering or operating
           state: string,
           generation: int,
           qemuVersion: ?string,
