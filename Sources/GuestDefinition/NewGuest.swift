@@ -12,6 +12,13 @@ public struct NewGuest: Sendable {
     public var sshKeys: String?
     public var userData: String?
     public var networkConfig: String?
+    public var network: Attachment
+
+    /// What its one network card is attached to. Words are as in a definition.
+    public enum Attachment: Sendable {
+        case bridge(String)
+        case user(forwards: [String])
+    }
 
     public init(
         name: String,
@@ -22,7 +29,8 @@ public struct NewGuest: Sendable {
         disk: String,
         sshKeys: String? = nil,
         userData: String? = nil,
-        networkConfig: String? = nil
+        networkConfig: String? = nil,
+        network: Attachment = .user(forwards: [])
     ) {
         self.name = name
         self.accelerator = accelerator
@@ -33,6 +41,7 @@ public struct NewGuest: Sendable {
         self.sshKeys = sshKeys
         self.userData = userData
         self.networkConfig = networkConfig
+        self.network = network
     }
 
     public struct WrongSize: Error, CustomStringConvertible { public let description: String }
@@ -54,6 +63,12 @@ public struct NewGuest: Sendable {
         ]
         if isUEFI { sections.append(["[Firmware]", "Type=uefi"]) }
         sections.append(["[Disk root]", "Image=\(disk)", "Format=qcow2"])
+        switch network {
+        case .bridge(let bridge): sections.append(["[Network lan]", "Bridge=\(bridge)"])
+        case .user(let forwards):
+            let forward = forwards.isEmpty ? [] : ["Forward=\(forwards.joined(separator: " "))"]
+            sections.append(["[Network nat]", "Type=user"] + forward)
+        }
         var seed = ["[CloudInit]"]
         if let sshKeys { seed.append("SSHKeys=\(sshKeys)") }
         if let userData { seed.append("UserData=\(userData)") }

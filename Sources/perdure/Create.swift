@@ -32,8 +32,18 @@ struct Create: AsyncParsableCommand {
     var accelerator: String?
     @Option(help: "How large its disk is, with M, G or T; by default as large as the image's.")
     var disk: String?
+    @Option(help: "The bridge that its network card is attached to; by default it has QEMU's own NAT.")
+    var bridge: String?
+    @Option(help: "A port of this host that leads to the guest through the NAT, such as tcp:2222:22. Can be repeated.")
+    var forward: [String] = []
     @Flag(help: "Boot with UEFI instead of a BIOS.")
     var uefi = false
+
+    func validate() throws {
+        if bridge != nil, !forward.isEmpty {
+            throw ValidationError("'--forward' is for QEMU's own NAT, and does not go with '--bridge'.")
+        }
+    }
 
     func run() async throws {
         if let problem = GuestName.problem(with: name) { throw Exit.usage(problem) }
@@ -64,7 +74,8 @@ struct Create: AsyncParsableCommand {
             disk: "\(directory)/disk.qcow2",
             sshKeys: sshKey == nil ? nil : "\(directory)/authorized_keys",
             userData: try userData.map(existing),
-            networkConfig: try networkConfig.map(existing)
+            networkConfig: try networkConfig.map(existing),
+            network: bridge.map { .bridge($0) } ?? .user(forwards: forward)
         )
     }
 

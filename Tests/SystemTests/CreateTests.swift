@@ -21,7 +21,7 @@ extension SystemTests {
                 let create = ["perdure", "create", "web", "--image", "/var/lib/guests/../guests/cloud.qcow2"]
                 let options = [
                     "--accelerator", "tcg", "--ssh-key", "/root/.ssh/id_ed25519.pub", "--memory", "256M", "--cpus", "2",
-                    "--disk", "1G",
+                    "--disk", "1G", "--forward", "tcp:2222:22", "--forward", "udp:5353:53",
                 ]
                 let words = try await system.run(create + options).stdout
                 #expect(words.contains("systemctl enable --now perdure@web"))
@@ -32,7 +32,12 @@ extension SystemTests {
                 #expect(again.status == 75)
                 #expect(again.stderr.contains("there is a guest 'web' already, in '/etc/perdure/web.guest'"))
 
+                let network = "[Network nat]\nType=user\nForward=tcp:2222:22 udp:5353:53\n"
+                #expect(try await system.run(["cat", "/etc/perdure/web.guest"]).stdout.contains(network))
+
                 try await system.run(["systemctl", "enable", "--now", "perdure@web"])
+                // QEMU listens in the guest's stead.
+                try await system.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2222"])
                 let console = try await ConsoleFollower(following: "web", in: system)
                 let metaData =
                     #"{"instance-id":"web","local-hostname":"web","public-keys":["\#(Self.key)"]}"# + "\n"
@@ -62,6 +67,11 @@ extension SystemTests {
                 (["--image", Self.image, "--ssh-key", "/root/empty"], 1, "'/root/empty' has no SSH key"),
                 (["--image", Self.image, "--memory", "1M"], 78, "'1M' is out of range"),
                 (["--image", Self.image, "--cpus", "0"], 78, "'0' is out of range"),
+                (["--image", Self.image, "--forward", "22"], 78, "'22'"),
+                (
+                    ["--image", Self.image, "--bridge", "br0", "--forward", "tcp:2:2"], 64,
+                    "does not go with '--bridge'"
+                ),
             ]
             for refusal in refusals {
                 let output = try await system.run(["perdure", "create", "web"] + refusal.options, check: false)
