@@ -46,35 +46,11 @@ struct Check: AsyncParsableCommand {
         } catch {
             throw Exit.definition("the guest '\(guest.name)' can't be started: \(error)")
         }
-        let ram = hardware.ram.map { "\($0.id) \($0.size >> 20) MiB" }.joined(separator: ", ")
         print("Guest:      \(definition.name)\(definition.description.map { " (\($0))" } ?? "")")
         print("Definition: \(definition.files.joined(separator: "\n            "))")
         print("QEMU:       \(definition.qemu) (\(facts.version), \(facts.package))")
-        print("Machine:    \(hardware.machine), \(hardware.accelerator.rawValue)")
-        print("CPUs:       \(hardware.cpuCount) × \(hardware.cpuModel)")
-        print("RAM:        \(ram)")
-        if let firmware = hardware.firmware {
-            let store = firmware.variables.map { ", variables in '\($0.path)'" } ?? ""
-            let kind = "\(firmware.kind.rawValue)\(firmware.secureBoot ? " with secure boot" : "")"
-            print("Firmware:   \(kind)\(firmware.image.map { " '\($0)'" } ?? "")\(store)")
-        }
-        if let kernel = hardware.kernel {
-            print("Kernel:     \(kernel.image) \(kernel.commandLine)")
-        } else {
-            print("Boot order: \(hardware.disks.map(\.id).joined(separator: ", "))")
-        }
-        for disk in hardware.disks {
-            print(
-                "Disk:       \(disk.id): \(disk.image) (\(disk.format.rawValue)\(disk.readOnly ? ", read-only" : ""))"
-            )
-        }
-        for network in hardware.networks { print("Network:    \(network.id): \(describe(network))") }
-    }
-
-    private func describe(_ network: Network) -> String {
-        switch network.type {
-        case .tap: "tap '\(network.interface)'\(network.bridge.map { " on bridge '\($0)'" } ?? ""), \(network.mac)"
-        case .user: "user, \(network.mac)\(network.forwards.map { ", \($0.description)" }.joined())"
+        for (title, text) in hardware.summary {
+            print("\(title):\(String(repeating: " ", count: max(1, 11 - title.utf8.count)))\(text)")
         }
     }
 
