@@ -34,8 +34,8 @@ public enum GuestSeed {
         let userData = try cloudInit.userData.map { try read($0, limit: largestUserData) }
         var files: [(String, [UInt8])] = [
             ("meta-data", try metaData(cloudInit, keys: keys ?? [])),
-            // It is looked for, even where there is nothing to say.
-            ("user-data", userData ?? Array("#cloud-config\n".utf8)),
+            // It is looked for, even where there is nothing to say; a configuration with nothing in it would be warned of.
+            ("user-data", userData ?? []),
         ]
         if let path = cloudInit.networkConfig { files.append(("network-config", try read(path, limit: largestPart))) }
         return SeedImage(label: "cidata", files: files).bytes

@@ -42,7 +42,7 @@ extension SystemTests {
                 let metaData =
                     #"{"instance-id":"web","local-hostname":"web","public-keys":["\#(Self.key)"]}"# + "\n"
                 try await console.wait(for: BootTests.seedLine("meta-data", metaData), deadline: .seconds(180))
-                try await console.wait(for: BootTests.seedLine("user-data", "#cloud-config\n"))
+                try await console.wait(for: BootTests.seedLine("user-data", ""))
                 try await system.run(["perdure", "upgrade", "web"])
                 try await console.wait(forTick: console.lastTick + 3)
                 try await system.run(["systemctl", "stop", "perdure@web"])
