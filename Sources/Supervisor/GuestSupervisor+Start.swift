@@ -103,7 +103,6 @@ extension GuestSupervisor {
         var confinement = try await confinement(accelerator: ledger.hardware.accelerator)
         let generation = ledger.generation + 1
         let hardware = nextHardware(ledger)
-        let isIncoming = ledger.current != nil || ledger.savedBytes != nil
         let images = try await openImages(of: hardware)
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor
@@ -112,7 +111,7 @@ extension GuestSupervisor {
             inventory[Inventory.consoleInput] = try Pipe.create()
         }
         do {
-            try await createQueues(hardware, generation: generation, isSpare: isIncoming)
+            try await createQueues(hardware, generation: generation, isSpare: ledger.isIncoming)
             try await storeInventory()
         } catch {
             try? await unstoreEnds(of: generation)
@@ -159,7 +158,7 @@ extension GuestSupervisor {
             descriptors: descriptors,
             version: facts.version,
             remedies: ledger.remedies(for: facts.version).map(\.remedy),
-            incoming: isIncoming,
+            incoming: ledger.isIncoming,
             copyOnWrite: isRehearsing
         )
         confinement?.hasNetwork = QEMUCommandLine.needsNetwork(arguments)
@@ -237,7 +236,7 @@ extension GuestSupervisor {
         guard let vm = next else { return }
         do {
             try await vm.qmp.negotiate(deadline: timeouts.prepare)
-            let isIncoming = ledger?.current != nil || ledger?.savedBytes != nil
+            let isIncoming = ledger?.isIncoming == true
             // Images become active with the guest's continuation, which a paused one does without; and older QEMUs crash
             // when they are to save one whose images are not.
             let activates = ledger?.isPaused == true && vm.record.version < QEMUVersion(major: 10, minor: 0)

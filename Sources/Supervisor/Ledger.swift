@@ -68,6 +68,9 @@ extension Ledger {
 }
 
 extension Ledger {
+    /// Whether the next VM process is to load the guest instead of booting it.
+    var isIncoming: Bool { current != nil || savedBytes != nil }
+
     enum Standing: Equatable {
         case starting, running, paused, saved, ending
     }
