@@ -27,9 +27,18 @@ public struct QueryCPUs: QMPCommand {
     public struct CPU: Decodable, Sendable {
         /// Where the CPU is in QEMU's tree of objects.
         public let path: String
+        /// Which socket, core and thread it is; empty where QEMU does not say it in numbers.
+        public let place: [String: Int]
+
+        public init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            path = try values.decode(String.self, forKey: .path)
+            place = (try? values.decode([String: Int].self, forKey: .place)) ?? [:]
+        }
 
         enum CodingKeys: String, CodingKey {
             case path = "qom-path"
+            case place = "props"
         }
     }
 

@@ -1,6 +1,6 @@
 import QMP
 
-/// What an x86 CPU tells the guest of itself.
+/// What a guest's x86 CPUs tell it of themselves: the first one, and what the others do otherwise.
 struct CPUFeatures: Equatable, Sendable {
     /// One of CPUID's registers.
     struct Register: Hashable, Sendable {
@@ -14,12 +14,22 @@ struct CPUFeatures: Equatable, Sendable {
     var identity: [String: String]
     /// What is switched on, as QEMU spells it; known only where it was asked for.
     var names: Set<String> = []
+    /// Of each CPU, by QEMU's names: which socket, core and thread it is.
+    var places: [[String: Int]] = []
+    /// Of the CPUs that are unlike the first one, by their numbers.
+    var exceptions: [Int: CPUFeatures] = [:]
 
-    init(words: [Register: UInt32], identity: [String: String] = [:], names: Set<String> = []) {
+    init(
+        words: [Register: UInt32],
+        identity: [String: String] = [:],
+        names: Set<String> = [],
+        places: [[String: Int]] = []
+    ) {
         // QEMUs know of different registers: what one does not know is zero there.
         self.words = words.filter { $0.value != 0 }
         self.identity = identity
         self.names = names
+        self.places = places
     }
 
     /// Bits that `next` lacks: by name where names are known, else by their place in CPUID's registers.
@@ -35,6 +45,29 @@ struct CPUFeatures: Equatable, Sendable {
         if places.isEmpty { return [] }
         let known = names.subtracting(next.names).sorted()
         return known.isEmpty || next.names.isEmpty ? places.sorted() : known
+    }
+
+    /// The CPU of a number.
+    subscript(_ number: Int) -> CPUFeatures { exceptions[number] ?? self }
+
+    /// Whose comparison says something that the first one's does not: none where all of a guest's are alike.
+    func numbersToCompare(with next: CPUFeatures) -> [Int] {
+        Set(exceptions.keys).union(next.exceptions.keys).sorted()
+    }
+
+    /// Which CPUs have another place in the next QEMU, as `CPU 1 is core-id 0, socket-id 1 instead of core-id 1`. A
+    /// QEMU that is only asked has the first CPU alone.
+    func moves(in next: CPUFeatures) -> [String] {
+        zip(places, next.places).enumerated().compactMap { number, places in
+            // Newer QEMUs know of more levels.
+            let (old, new) = places
+            let changed = old.keys.sorted().filter { new[$0] != nil && new[$0] != old[$0] }
+            if changed.isEmpty { return nil }
+            func text(_ place: [String: Int]) -> String {
+                changed.map { "\($0) \(place[$0] ?? 0)" }.joined(separator: ", ")
+            }
+            return "CPU \(number) is \(text(new)) instead of \(text(old))"
+        }
     }
 
     func hasMore(than other: CPUFeatures) -> Bool {
@@ -53,22 +86,49 @@ struct CPUFeatures: Equatable, Sendable {
 extension CPUFeatures {
     private static let numbers = ["family", "model", "stepping"]
 
-    /// Asks a QEMU for its first CPU. Nil where its kind of CPU has no CPUID.
+    /// Asks a QEMU for its CPUs. Nil where its kind of CPU has no CPUID.
     init?(asking qmp: QMPClient, deadline: Duration) async throws {
-        guard let path = try await qmp.execute(QueryCPUs(), deadline: deadline).first?.path else { return nil }
-        let reply: [CPUFeatureWord]
+        let cpus = try await qmp.execute(QueryCPUs(), deadline: deadline)
+        guard let first = cpus.first else { return nil }
         do {
-            reply = try await qmp.execute(GetProperty("feature-words", of: path), deadline: deadline)
+            self = try await CPUFeatures.features(of: first.path, qmp, deadline)
         } catch QMPError.refused {
             return nil
         }
+        places = cpus.map(\.place)
+        for (number, cpu) in cpus.enumerated().dropFirst() {
+            let words = try await CPUFeatures.words(of: cpu.path, qmp, deadline)
+            // Who they are is asked of those only that differ otherwise.
+            if words == self.words { continue }
+            exceptions[number] = try await CPUFeatures.features(of: cpu.path, qmp, deadline)
+        }
+    }
+
+    private static func words(
+        of path: String,
+        _ qmp: QMPClient,
+        _ deadline: Duration
+    ) async throws -> [Register: UInt32] {
+        let reply: [CPUFeatureWord] = try await qmp.execute(
+            GetProperty("feature-words", of: path),
+            deadline: deadline
+        )
+        let words = reply.map { (Register(leaf: $0.leaf, subleaf: $0.subleaf ?? 0, name: $0.register), $0.features) }
+        return CPUFeatures(words: Dictionary(words) { $0 | $1 }).words
+    }
+
+    private static func features(
+        of path: String,
+        _ qmp: QMPClient,
+        _ deadline: Duration
+    ) async throws -> CPUFeatures {
+        let words = try await words(of: path, qmp, deadline)
         var identity: [String: String] = [:]
         for name in CPUFeatures.numbers {
             identity[name] = "\(try await qmp.execute(GetProperty<Int>(name, of: path), deadline: deadline))"
         }
         identity["vendor"] = try await qmp.execute(GetProperty<String>("vendor", of: path), deadline: deadline)
-        let words = reply.map { (Register(leaf: $0.leaf, subleaf: $0.subleaf ?? 0, name: $0.register), $0.features) }
-        self.init(words: Dictionary(words) { $0 | $1 }, identity: identity)
+        return CPUFeatures(words: words, identity: identity)
     }
 
     /// The names of all that is switched on. Takes hundreds of questions.

@@ -28,6 +28,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case cpuBitsMissing = "cpu-bits-missing"
         case cpuBitsAdded = "cpu-bits-added"
         case cpuDiffers = "cpu-differs"
+        case cpuMoved = "cpu-moved"
         case sharedHugePagesOff = "shared-huge-pages-off"
         case memoryShort = "memory-short"
         case connectionsCut = "connections-cut"

@@ -215,7 +215,6 @@ extension Preflight {
 
     private var cpuFindings: [Finding] {
         let model = hardware.cpuModel
-        let other = "use a QEMU that has them, or stop the guest and start it anew"
         switch machine {
         case nil: return []
         case .refused(let reason):
@@ -224,47 +223,70 @@ extension Preflight {
                     .blocker,
                     .cpuUnavailable,
                     "the next QEMU does not come up with the machine '\(hardware.machine)' and the CPU '\(model)': \(reason)",
-                    other
+                    Preflight.otherCPU
                 )
             ]
         case .up(let next):
             guard let old = running?.cpu, let next else { return [] }
-            var found: [Finding] = []
-            let lost = old.lost(in: next)
-            if !lost.isEmpty {
-                found.append(
-                    Finding(
-                        .blocker,
-                        .cpuBitsMissing,
-                        "the guest's CPU '\(model)' would lose \(lost.joined(separator: ", ")) in the next QEMU",
-                        other
-                    )
-                )
-            }
-            let differences = old.differences(in: next)
-            let pin = "stop the guest and start it anew when that suits it, with a Model= of [CPU] that has versions"
-            if !differences.isEmpty {
-                found.append(
-                    Finding(
-                        .warning,
-                        .cpuDiffers,
-                        "the CPU '\(model)' is another one in the next QEMU: \(differences.joined(separator: ", "))",
-                        pin
-                    )
-                )
-            }
-            if next.hasMore(than: old) {
-                found.append(
-                    Finding(
-                        .note,
-                        .cpuBitsAdded,
-                        "the CPU '\(model)' has more features in the next QEMU; the guest won't look again",
-                        pin
-                    )
-                )
-            }
-            return found
+            let others = old.numbersToCompare(with: next)
+            return placeFindings(old, next) + comparison(of: "the guest's CPU '\(model)'", old, next)
+                + others.flatMap { comparison(of: "CPU \($0) of the guest, a '\(model)',", old[$0], next[$0]) }
         }
+    }
+
+    private static let otherCPU = "use a QEMU that has them, or stop the guest and start it anew"
+
+    private func placeFindings(_ old: CPUFeatures, _ next: CPUFeatures) -> [Finding] {
+        let moves = old.moves(in: next)
+        guard let first = moves.first else { return [] }
+        let more = moves.count > 1 ? ", and \(moves.count - 1) more CPUs are elsewhere" : ""
+        return [
+            Finding(
+                .blocker,
+                .cpuMoved,
+                "in the next QEMU \(first)\(more)",
+                "use a QEMU that has them in their places, or stop the guest and start it anew"
+            )
+        ]
+    }
+
+    /// - Parameter cpu: the beginning of a sentence.
+    private func comparison(of cpu: String, _ old: CPUFeatures, _ next: CPUFeatures) -> [Finding] {
+        var found: [Finding] = []
+        let lost = old.lost(in: next)
+        if !lost.isEmpty {
+            found.append(
+                Finding(
+                    .blocker,
+                    .cpuBitsMissing,
+                    "\(cpu) would lose \(lost.joined(separator: ", ")) in the next QEMU",
+                    Preflight.otherCPU
+                )
+            )
+        }
+        let differences = old.differences(in: next)
+        let pin = "stop the guest and start it anew when that suits it, with a Model= of [CPU] that has versions"
+        if !differences.isEmpty {
+            found.append(
+                Finding(
+                    .warning,
+                    .cpuDiffers,
+                    "\(cpu) is another one in the next QEMU: \(differences.joined(separator: ", "))",
+                    pin
+                )
+            )
+        }
+        if next.hasMore(than: old) {
+            found.append(
+                Finding(
+                    .note,
+                    .cpuBitsAdded,
+                    "\(cpu) has more features in the next QEMU; the guest won't look again",
+                    pin
+                )
+            )
+        }
+        return found
     }
 
     // MARK: The host

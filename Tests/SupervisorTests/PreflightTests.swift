@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import GuestDefinition
 import Linux
@@ -40,7 +41,8 @@ struct PreflightTests {
     private static let cpu = CPUFeatures(
         words: [register(1): 0b111],
         identity: ["family": "15", "vendor": "AuthenticAMD"],
-        names: ["fpu", "vme", "de"]
+        names: ["fpu", "vme", "de"],
+        places: [["socket-id": 0, "core-id": 0], ["socket-id": 0, "core-id": 1]]
     )
 
     private static func register(_ leaf: UInt32) -> CPUFeatures.Register {
@@ -191,6 +193,15 @@ struct PreflightTests {
         },
         .cpu(.note, .cpuBitsAdded, "more features") { $0.words[register(7)] = 1 },
         .cpu(.warning, .cpuDiffers, "family 15 becomes 6") { $0.identity["family"] = "6" },
+        .cpu(.blocker, .cpuBitsMissing, "CPU 1 of the guest, a 'qemu64-v1', would lose CPUID 1h.0 EDX bit 2 in") {
+            $0.exceptions[1] = CPUFeatures(words: [register(1): 0b011], identity: $0.identity)
+        },
+        .cpu(.warning, .cpuDiffers, "CPU 1 of the guest, a 'qemu64-v1', is another one in the next QEMU: family 15") {
+            $0.exceptions[1] = CPUFeatures(words: $0.words, identity: ["family": "6"])
+        },
+        .cpu(.blocker, .cpuMoved, "CPU 1 is socket-id 1 instead of socket-id 0") {
+            $0.places = [["socket-id": 0, "core-id": 0], ["socket-id": 1, "core-id": 1, "module-id": 0]]
+        },
         Row(.blocker, .memoryShort, "needs 60 MiB besides the RAM, and the host has 50 MiB") {
             $0.memory?.available = 50 << 20
         },
@@ -255,6 +266,40 @@ struct PreflightTests {
         preflight.ram[0].mapped = nil
         preflight.ram[0].mappedByNext = nil
         #expect(preflight.findings.isEmpty)
+    }
+
+    /// A QEMU that is only asked has one CPU: each of the guest's is compared with that.
+    @Test func aSecondCPUThatIsUnlikeTheFirst() {
+        var preflight = Self.clean
+        var cpu = Self.cpu
+        cpu.exceptions[1] = CPUFeatures(words: [Self.register(1): 0b1111], identity: cpu.identity)
+        preflight.running?.cpu = cpu
+        preflight.machine = .up(cpu: Self.cpu)
+        #expect(preflight.findings.map(\.identifier) == [.cpuBitsMissing])
+        preflight.machine = .up(cpu: cpu)
+        #expect(preflight.findings.isEmpty)
+    }
+
+    /// As QEMU 7.2 and 10.0 say it of two cores.
+    @Test func placesAsQEMUSaysThem() throws {
+        func cpus(_ more: String) throws -> [QueryCPUs.CPU] {
+            let text = """
+                [{"thread-id": 7, "props": {"core-id": 0, "thread-id": 0, \(more)"die-id": 0, "socket-id": 0},
+                "qom-path": "/machine/unattached/device[0]", "cpu-index": 0, "target": "x86_64"},
+                {"thread-id": 8, "props": {"core-id": 1, "thread-id": 0, \(more)"die-id": 0, "socket-id": 0},
+                "qom-path": "/machine/unattached/device[2]", "cpu-index": 1, "target": "x86_64"}]
+                """
+            return try JSONDecoder().decode([QueryCPUs.CPU].self, from: Data(text.utf8))
+        }
+        let (old, new) = (try cpus(""), try cpus(#""module-id": 0, "#))
+        #expect(old.map(\.path) == ["/machine/unattached/device[0]", "/machine/unattached/device[2]"])
+        #expect(old[1].place["core-id"] == 1)
+        var features = [Self.cpu, Self.cpu]
+        features[0].places = old.map(\.place)
+        features[1].places = new.map(\.place)
+        #expect(features[0].moves(in: features[1]) == [])
+        features[1].places.swapAt(0, 1)
+        #expect(features[0].moves(in: features[1]).first == "CPU 0 is core-id 1 instead of core-id 0")
     }
 
     @Test func registersThatOneSideDoesNotKnowAreZero() {

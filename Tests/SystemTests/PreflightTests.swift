@@ -51,6 +51,7 @@ extension SystemTests {
             try await withBootedSystem { system in
                 var plan = GuestPlan()
                 plan.machine = "pc"
+                plan.sections = ["[CPU]", "Count=2"]
                 let guest = try await RunningGuest(plan, on: system)
                 let pid = try await guest.status().pid
                 let clean = try await check(guest)
@@ -71,7 +72,14 @@ extension SystemTests {
                     #expect(refused.status == 75)
                     #expect(refused.stderr.contains(text))
                 }
-                #expect(try await guest.journal(.handoverUndone).count == obstacles.count)
+                // Only a VM process that has them all can tell.
+                let unlike = try await QEMUWrapper.unlikeCPUs.install(on: system)
+                let refused = try await guest.perdure("upgrade", "--qemu", unlike, check: false)
+                #expect(refused.status == 75)
+                let words = "CPU 1 of the guest, a 'qemu64-v1', would lose CPUID 1h.0 ECX bit 13 in the next QEMU"
+                #expect(refused.stderr.contains(words), "\(refused.stderr)")
+                #expect(try await guest.journal(.handoverUndone).last?["PERDURE_STEP"] == "compare")
+                #expect(try await guest.journal(.handoverUndone).count == obstacles.count + 1)
 
                 // A restart is a handover, too.
                 try await guest.define { $0.qemu = "/usr/local/bin/qemu-smallBuild" }

@@ -16,6 +16,8 @@ enum QEMUWrapper: String, CaseIterable {
     case smallBuild
     /// Gives the guest's CPU less than it has.
     case fewerFeatures
+    /// Gives the second of two CPUs less than the first.
+    case unlikeCPUs
     /// Has too little address space for the guest's memory.
     case smallMemory
     /// Says something, and then does all that QEMU does.
@@ -66,6 +68,9 @@ enum QEMUWrapper: String, CaseIterable {
         case .otherMachine: return changing("pc-q35-7.2,*) argument=pc-q35-7.1,${argument#*,}")
         case .smallBuild: return #"exec /usr/bin/qemu-system-x86_64-microvm "$@""#
         case .fewerFeatures: return changing("*,enforce) argument=$argument,cx16=off")
+        case .unlikeCPUs:
+            let second = "qemu64-v1-x86_64-cpu,socket-id=0,die-id=0,core-id=1,thread-id=0,cx16=off"
+            return asVMProcess(changing("2) argument=1,maxcpus=2").replacing(run, with: "\(run) -device \(second)"))
         case .smallMemory: return asVMProcess("ulimit -v 300000\n\(run)")
         case .lastWords: return "echo famous last words >&2\n\(run)"
         case .works: return run
