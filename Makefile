@@ -34,6 +34,8 @@ install:
 		units/perdure-machine@.service units/perdure-upgrade.service units/perdure-upgrade@.service
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/perdure units/upgrade-outdated
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/perdure/monitoring packaging/monitoring/*
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/polkit-1/actions packaging/polkit/io.perdure.policy
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/perdure/examples packaging/polkit/50-perdure-operators.rules
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
 	install -D -m 0644 units/perdure.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/perdure.conf
 	install -D -m 0644 units/perdure.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/perdure.conf

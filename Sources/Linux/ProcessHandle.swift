@@ -31,6 +31,20 @@ public final class ProcessHandle: Sendable {
         if let expected, expected != startTime { throw SystemCallError("pidfd_open", on: "\(pid)", code: ESRCH) }
     }
 
+    /// The process that has connected to a socket of ours. ESRCH where it has ended since.
+    public init(peerOf socket: Descriptor) throws(SystemCallError) {
+        pid = try UnixSocket.peer(socket).pid
+        let known = clinux_peer_pidfd(socket.raw)
+        let pid = pid
+        // Before Linux 6.5 the number is all there is, and might be another process's by now.
+        descriptor = Descriptor(
+            owning: known >= 0 ? known : try check("pidfd_open", on: "\(pid)") { clinux_pidfd_open(pid) }
+        )
+        startTime = try ProcessHandle.startTime(of: pid)
+        // While it runs, nobody else has its number: the time is its.
+        if !isRunning { throw SystemCallError("pidfd_open", on: "\(pid)", code: ESRCH) }
+    }
+
     /// Whether the process has not ended yet.
     public var isRunning: Bool {
         var poll = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)

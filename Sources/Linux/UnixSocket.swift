@@ -28,11 +28,14 @@ public enum UnixSocket {
         throw SystemCallError("accept", on: "fd \(listener.raw)")
     }
 
-    public static func peerUser(_ socket: Descriptor) throws(SystemCallError) -> UInt32 {
-        var uid: uid_t = 0
-        try check("SO_PEERCRED", on: "fd \(socket.raw)") { clinux_peer_uid(socket.raw, &uid) }
-        return uid
+    /// Who has connected, as it was then.
+    public static func peer(_ socket: Descriptor) throws(SystemCallError) -> (pid: Int32, user: UInt32) {
+        var (pid, uid): (pid_t, uid_t) = (0, 0)
+        try check("SO_PEERCRED", on: "fd \(socket.raw)") { clinux_peer(socket.raw, &pid, &uid) }
+        return (pid, uid)
     }
+
+    public static func peerUser(_ socket: Descriptor) throws(SystemCallError) -> UInt32 { try peer(socket).user }
 
     /// Sends what fits without blocking and returns how many bytes went; `attached` goes with the first.
     public static func send(

@@ -11,13 +11,15 @@ final class ControlConnection {
     private static let maximumWaiting = 16
 
     private let socket: Descriptor
-    let rights: Set<GuestInterface.Right>
+    let peer: Peer
     private unowned let supervisor: GuestSupervisor
     private var framing = VarlinkFraming()
     private var calls: [[UInt8]] = []
     /// A call is being carried out.
-    private(set) var isBusy = false
-    private var isBroken = false
+    var isBusy = false
+    private(set) var isBroken = false
+    /// Closed once nobody waits for polkit's answer any more.
+    var question: Descriptor?
     private var wantsReply = true
     private var wantsMore = false
     /// It is told of each change, and gets no other answers.
@@ -26,9 +28,9 @@ final class ControlConnection {
     private(set) var hasConsole = false
     var watch: ReadWatch?
 
-    init(socket: Descriptor, rights: Set<GuestInterface.Right>, supervisor: GuestSupervisor) {
+    init(socket: Descriptor, peer: Peer, supervisor: GuestSupervisor) {
         self.socket = socket
-        self.rights = rights
+        self.peer = peer
         self.supervisor = supervisor
     }
 
@@ -47,8 +49,14 @@ final class ControlConnection {
         }
     }
 
+    /// The client has gone, or is made to.
+    func giveUp() {
+        isBroken = true
+        question = nil
+    }
+
     /// Answers calls in their order; the next one waits until this one has its reply.
-    private func answerNext(_ supervisor: isolated GuestSupervisor) {
+    func answerNext(_ supervisor: isolated GuestSupervisor) {
         while !isBusy, !isBroken, !calls.isEmpty {
             let message = calls.removeFirst()
             guard let call = try? VarlinkMessage.decodeCall(message) else {
@@ -63,11 +71,15 @@ final class ControlConnection {
     private func answer(_ call: VarlinkMessage.Call, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
         if answerService(call, message) { return }
         let method = GuestInterface.Method.allCases.first { $0.qualified == call.method }
-        if let method, !rights.contains(method.right) {
-            return fail(.notPermitted, "'\(method.rawValue)' of guest '\(supervisor.name)' is not for this user")
+        guard let method else {
+            return send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
         }
+        carryOutWithRight(method, message, supervisor)
+    }
+
+    /// For a client that has the right to it.
+    func carryOut(_ method: GuestInterface.Method, _ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
         switch method {
-        case nil: send(try? VarlinkMessage.error("org.varlink.service.MethodNotFound", ["method": call.method]))
         case .monitor:
             (isBusy, isMonitoring) = (wantsMore, wantsMore)
             send(try? VarlinkMessage.reply(GuestInterface.StatusReply(supervisor.status), continues: wantsMore))
@@ -283,7 +295,7 @@ final class ControlConnection {
         return true
     }
 
-    private func fail(_ failure: GuestInterface.Failure, _ reason: String) {
+    func fail(_ failure: GuestInterface.Failure, _ reason: String) {
         send(try? VarlinkMessage.error(failure.qualified, VarlinkMessage.Reason(reason)))
     }
 

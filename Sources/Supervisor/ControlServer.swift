@@ -1,12 +1,15 @@
 import Glibc
 import Linux
+import Systemd
 import Varlink
 
 /// The guest's control socket: answers Varlink calls of whoever has a right to them.
 final class ControlServer {
     static let maximumConnections = 32
-    /// Of those, at most so many are of users who may only watch: they can't keep the others out.
+    /// Of those, at most so many are of users who own no guest: they can't keep the others out.
     static let maximumWatchers = 16
+    /// How many calls may wait for polkit at a time, each with a thread.
+    static let maximumAsking = 8
     /// Its members may connect. Where there is no such group, only the owner may.
     private static let watchers = "perdure"
 
@@ -16,6 +19,7 @@ final class ControlServer {
     private unowned let supervisor: GuestSupervisor
     private var watch: ReadWatch?
     private var connections: [ObjectIdentifier: ControlConnection] = [:]
+    private var asking = 0
 
     init(path: String, supervisor: GuestSupervisor, loop: EventLoop) throws {
         self.path = path
@@ -30,18 +34,18 @@ final class ControlServer {
 
     func close() {
         watch = nil
-        connections = [:]
+        for connection in connections.values { drop(connection) }
         unlink(path)
     }
 
     private func accept() {
         while let socket = try? UnixSocket.accept(listener) {
-            guard connections.count < ControlServer.maximumConnections, let user = try? UnixSocket.peerUser(socket)
-            else { continue }
-            let rights = ControlServer.rights(ofUser: user)
-            let watching = connections.values.count { $0.rights == [.watch] }
-            guard rights != [.watch] || watching < ControlServer.maximumWatchers else { continue }
-            let connection = ControlConnection(socket: socket, rights: rights, supervisor: supervisor)
+            guard connections.count < ControlServer.maximumConnections, let peer = ControlServer.peer(socket) else {
+                continue
+            }
+            let members = connections.values.count { !$0.peer.isOwner }
+            guard peer.isOwner || members < ControlServer.maximumWatchers else { continue }
+            let connection = ControlConnection(socket: socket, peer: peer, supervisor: supervisor)
             let key = ObjectIdentifier(connection)
             connections[key] = connection
             connection.watch = loop.whenReadable(socket) { [weak supervisor] in
@@ -53,10 +57,21 @@ final class ControlServer {
         }
     }
 
-    /// By the peer's credentials, as they were when it connected. Who could connect and is not the owner is in the group.
-    private static func rights(ofUser user: UInt32) -> Set<GuestInterface.Right> {
-        user == 0 || user == geteuid() ? Set(GuestInterface.Right.allCases) : [.watch]
+    /// By the peer's credentials, as they were when it connected. Nil where it has gone already.
+    private static func peer(_ socket: Descriptor) -> ControlConnection.Peer? {
+        guard let user = try? UnixSocket.peerUser(socket) else { return nil }
+        if user == 0 || user == geteuid() { return .owner }
+        return (try? ProcessHandle(peerOf: socket)).map { .member(Authority.Subject(process: $0, user: user)) }
     }
+
+    /// Whether one more call may wait for polkit.
+    func startAsking() -> Bool {
+        guard asking < ControlServer.maximumAsking else { return false }
+        asking += 1
+        return true
+    }
+
+    func endAsking() { asking -= 1 }
 
     /// Tells those who want to know.
     func statusChanged(_ supervisor: isolated GuestSupervisor) {
@@ -71,5 +86,8 @@ final class ControlServer {
         for connection in connections.values.filter(\.hasConsole) { drop(connection) }
     }
 
-    func drop(_ connection: ControlConnection) { connections[ObjectIdentifier(connection)] = nil }
+    func drop(_ connection: ControlConnection) {
+        connection.giveUp()
+        connections[ObjectIdentifier(connection)] = nil
+    }
 }

@@ -17,7 +17,7 @@ public struct ManagerError: Error, CustomStringConvertible {
     init(_ call: String, code: Int32) { self.init(call, String(cString: strerror(abs(code)))) }
 }
 
-/// A connection to the manager or to machined. Blocks; not for use on an event loop.
+/// A connection to the manager, to machined or to polkit. Blocks; not for use on an event loop.
 final class Bus {
     static let manager = "/org/freedesktop/systemd1"
 
@@ -26,6 +26,7 @@ final class Bus {
         case manager = "org.freedesktop.systemd1"
         /// Over the system bus, which starts it where it does not run.
         case machined = "org.freedesktop.machine1"
+        case polkit = "org.freedesktop.PolicyKit1"
     }
 
     private let bus: OpaquePointer
@@ -78,6 +79,57 @@ final class Bus {
         }
         return BusMessage(owning: reply)
     }
+
+    /// Calls a method and does not wait for the reply.
+    /// - Returns: what the reply will name.
+    func send(
+        _ path: String,
+        _ interface: String,
+        _ member: String,
+        _ append: (BusMessage) -> Void
+    ) throws(ManagerError) -> UInt64 {
+        var made: OpaquePointer?
+        let result = sd_bus_message_new_method_call(bus, &made, peer.rawValue, path, interface, member)
+        guard result >= 0, let made else { throw ManagerError(member, code: result) }
+        let request = BusMessage(owning: made)
+        append(request)
+        if request.failure < 0 { throw ManagerError(member, code: request.failure) }
+        var cookie: UInt64 = 0
+        let sent = sd_bus_send(bus, request.pointer, &cookie)
+        if sent < 0 { throw ManagerError(member, code: sent) }
+        return cookie
+    }
+
+    /// The reply to a call that was sent; nil where the deadline has passed, or the other end of `socket` has been closed.
+    func reply(
+        to cookie: UInt64,
+        before deadline: ContinuousClock.Instant,
+        until socket: Descriptor
+    ) throws(ManagerError) -> BusMessage? {
+        while true {
+            var received: OpaquePointer?
+            let result = sd_bus_process(bus, &received)
+            if result < 0 { throw ManagerError("connection", code: result) }
+            if let received {
+                let message = BusMessage(owning: received)
+                if message.replies(to: cookie) { return message }
+            }
+            if result > 0 { continue }
+            let left = deadline - .now
+            let events = sd_bus_get_events(bus)
+            if events < 0 { throw ManagerError("connection", code: events) }
+            var entries = [
+                pollfd(fd: descriptor, events: Int16(events), revents: 0),
+                pollfd(fd: socket.raw, events: 0, revents: 0),
+            ]
+            let ready = poll(&entries, 2, Int32(clamping: max(.zero, left).nanoseconds / 1_000_000 + 1))
+            if ready < 0 && errno != EINTR { throw ManagerError("connection", code: errno) }
+            if entries[1].revents != 0 || left <= .zero { return nil }
+        }
+    }
+
+    /// Returns once all that was sent has left this process. Blocks.
+    func flush() { _ = sd_bus_flush(bus) }
 
     /// A property's value, entered so that it can be read.
     func property(
@@ -133,10 +185,27 @@ final class BusMessage {
         note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("t"), $0) })
     }
 
+    func append(_ value: Int32) {
+        note(withUnsafePointer(to: value) { sd_bus_message_append_basic(pointer, code("i"), $0) })
+    }
+
+    /// The receiver gets a duplicate.
+    func append(_ descriptor: Descriptor) {
+        note(withUnsafePointer(to: descriptor.raw) { sd_bus_message_append_basic(pointer, code("h"), $0) })
+    }
+
     func container(_ kind: Character, _ contents: String, _ body: () -> Void) {
         note(sd_bus_message_open_container(pointer, code(kind), contents))
         body()
         note(sd_bus_message_close_container(pointer))
+    }
+
+    /// One element of an `a{sv}`.
+    func entry(_ name: String, type: String, _ body: () -> Void) {
+        container("e", "sv") {
+            append(name)
+            container("v", type, body)
+        }
     }
 
     /// One element of an `a(sv)`.
@@ -172,6 +241,20 @@ final class BusMessage {
 
     func isSignal(_ interface: String, _ member: String) -> Bool {
         sd_bus_message_is_signal(pointer, interface, member) > 0
+    }
+
+    func replies(to cookie: UInt64) -> Bool {
+        var named: UInt64 = 0
+        return sd_bus_message_get_reply_cookie(pointer, &named) >= 0 && named == cookie
+    }
+
+    /// The name and the text of an error.
+    var error: (name: String, text: String)? {
+        guard sd_bus_message_is_method_error(pointer, nil) > 0, let error = sd_bus_message_get_error(pointer) else {
+            return nil
+        }
+        func text(_ pointer: UnsafePointer<CChar>?) -> String { pointer.map { String(cString: $0) } ?? "" }
+        return (text(error.pointee.name), text(error.pointee.message))
     }
 
     private func code(_ kind: Character) -> CChar { CChar(kind.asciiValue ?? 0) }

@@ -29,12 +29,24 @@ public enum GuestInterface {
         public var qualified: String { "\(name).\(rawValue)" }
     }
 
-    /// What a caller must be allowed for a method.
-    public enum Right: CaseIterable, Sendable {
+    /// What a caller must be allowed for a method. Root, or the user whose manager runs the guest, has all rights;
+    /// members of the group have the first one, and the others where polkit grants them.
+    public enum Right: String, CaseIterable, Sendable {
         /// See how guests stand.
         case watch
-        /// Do something to them, or see what they hold.
-        case manage
+        /// Replace what is beneath a guest, and nothing of it.
+        case replace = "io.perdure.replace-vm-process"
+        /// Have it stand still and go on.
+        case pause = "io.perdure.pause-guest"
+        /// Press its buttons, or pull its plug.
+        case power = "io.perdure.power-guest"
+        /// Give it more memory or less.
+        case memory = "io.perdure.change-memory"
+        /// See what it holds and writes, passwords included, and type into it.
+        case enter = "io.perdure.enter-guest"
+
+        /// What polkit's rules and policy call it; nil where it is not polkit's to grant.
+        public var action: String? { self == .watch ? nil : rawValue }
     }
 
     public enum Failure: String, CaseIterable, Sendable {
@@ -51,6 +63,14 @@ public enum GuestInterface {
 
     public struct NoParameters: Codable, Sendable {
         public init() {}
+    }
+
+    /// Beside a method's own parameters, as in systemd's services.
+    public struct Interaction: Codable, Sendable {
+        /// Whether somebody may be asked for a password before this is refused.
+        public let allowInteractiveAuthentication: Bool?
+
+        public init(allowed: Bool) { allowInteractiveAuthentication = allowed ? true : nil }
     }
 
     public struct QEMUParameters: Codable, Sendable {
@@ -176,7 +196,8 @@ public enum GuestInterface {
 
     /// The interface as `varlinkctl introspect` shows it.
     public static let description = """
-        # Control of one guest by its supervisor.
+        # Control of one guest by its supervisor. What changes a guest takes, beside its parameters, the parameter
+        # allowInteractiveAuthentication (bool): whether polkit may ask somebody for a password before it is refused.
         interface io.perdure.Guest
 
         type Status (
@@ -362,11 +383,12 @@ extension GuestInterface.Method {
     public var right: GuestInterface.Right {
         switch self {
         case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
-        // A console shows what the guest writes, passwords included.
-        case .getConsole: .manage
-        case .save, .exec, .load, .upgrade, .rehearse, .hold, .pause, .resume, .reset, .powerDown, .kill, .setBalloon,
-            .addMemory, .removeMemory:
-            .manage
+        case .upgrade, .rehearse: .replace
+        // Between its parts a handover leaves the guest paused.
+        case .save, .exec, .load, .hold, .pause, .resume: .pause
+        case .reset, .powerDown, .kill: .power
+        case .setBalloon, .addMemory, .removeMemory: .memory
+        case .getConsole: .enter
         }
     }
 }

@@ -54,7 +54,10 @@ struct GuestClient {
         as type: Reply.Type
     ) throws -> (Reply, [Descriptor]) {
         do {
-            return try client.call(method.qualified, parameters, as: type)
+            guard method.right != .watch, PasswordAgent.isThere else {
+                return try client.call(method.qualified, parameters, as: type)
+            }
+            return try client.call(method.qualified, Asking(parameters), as: type)
         } catch let error as VarlinkError {
             let message = "guest '\(guest)': \(error)"
             switch error.name {
@@ -65,5 +68,17 @@ struct GuestClient {
             default: throw Exit.failure(message)
             }
         }
+    }
+}
+
+/// A method's parameters, and that somebody may be asked for a password.
+private struct Asking<Parameters: Encodable>: Encodable {
+    let parameters: Parameters
+
+    init(_ parameters: Parameters) { self.parameters = parameters }
+
+    func encode(to encoder: any Encoder) throws {
+        try parameters.encode(to: encoder)
+        try GuestInterface.Interaction(allowed: true).encode(to: encoder)
     }
 }

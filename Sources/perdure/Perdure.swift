@@ -60,9 +60,18 @@ struct Perdure: AsyncParsableCommand {
     )
 }
 
+/// What every command takes that talks to supervisors.
+struct CommonOptions: ParsableArguments {
+    @Flag(help: "Don't ask for a password where polkit wants one.")
+    var noAskPassword = false
+
+    func validate() { if noAskPassword { PasswordAgent.leaveOut() } }
+}
+
 struct GuestArgument: ParsableArguments {
     @Argument(help: "The guest's name, as in NAME.guest.", completion: .guestNames)
     var name: String
+    @OptionGroup var common: CommonOptions
 }
 
 struct QEMUOption: ParsableArguments {

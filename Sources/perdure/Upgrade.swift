@@ -32,6 +32,7 @@ struct Upgrade: ParsableCommand {
     var dryRun = false
     @Flag(help: "Print JSON.")
     var json = false
+    @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if names.isEmpty != all { throw ValidationError("Name the guests to upgrade, or say '--all'.") }
@@ -119,6 +120,8 @@ final class Rollout: Sendable {
 
     func run(_ guests: [String], parallel: Int) {
         work.withLock { $0.waiting = guests }
+        // It lives as long as this thread, which sees all of them through.
+        _ = PasswordAgent.isThere
         DispatchQueue.concurrentPerform(iterations: max(1, min(parallel, guests.count))) { _ in
             while let guest = next() { handOver(guest) }
         }

@@ -72,6 +72,18 @@ struct GuestInterfaceTests {
         )
     }
 
+    /// polkit's policy has what is asked of it, and nothing else.
+    @Test func everyRightHasAnAction() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../packaging/polkit/io.perdure.policy").standardized
+        let policy = try String(contentsOf: path, encoding: .utf8)
+        let actions = policy.matches(of: /<action id="([^"]+)">/).map { String($0.1) }
+        #expect(Set(actions) == Set(GuestInterface.Right.allCases.compactMap(\.action)))
+        #expect(actions.count == Set(actions).count)
+        #expect(GuestInterface.Right.allCases.filter { $0.action == nil } == [.watch])
+        #expect(policy.components(separatedBy: ">auth_admin_keep<").count - 1 == 3 * actions.count)
+    }
+
     @Test func theFileOfTheInterfaceIsWellFormed() {
         for line in Self.lines where line.hasPrefix("method ") {
             #expect(line.contains(") -> (") && line.hasSuffix(")"))

@@ -43,7 +43,10 @@ ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *
 int clinux_unix_listen(const char *path, int mode, gid_t group);
 int clinux_unix_connect(const char *path);
 int clinux_accept(int listener);
-int clinux_peer_uid(int socket, uid_t *uid);
+// Of the process that connected, as it was then.
+int clinux_peer(int socket, pid_t *pid, uid_t *uid);
+// A pidfd of that process; ENOPROTOOPT where the kernel is older than 6.5.
+int clinux_peer_pidfd(int socket);
 
 // signalfd.c
 int clinux_block_signals(const int *signals, size_t count);
@@ -118,6 +121,11 @@ int clinux_link_sender(unsigned index, uint32_t mark);
 
 // memory.c
 void clinux_trim_memory(void);
+
+// agent.c
+// Starts polkit's agent for this process's terminal; it ends with the calling thread. With is_fallback others are asked
+// rather. *ready is closed on its side once it can be asked, or has failed.
+pid_t clinux_spawn_agent(const char *path, int is_fallback, int *ready);
 
 // spawn.c
 struct clinux_spawn {

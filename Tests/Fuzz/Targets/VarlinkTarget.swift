@@ -35,7 +35,7 @@ extension GuestSupervisor {
     fileprivate func repliesToClient(sending bytes: [UInt8]) async throws -> [UInt8] {
         inventory[Inventory.consoleLog] = try MemoryFile.create("console.log", growth: .allowed)
         let (ours, theirs) = try UnixSocket.pair()
-        let connection = ControlConnection(socket: ours, rights: Set(GuestInterface.Right.allCases), supervisor: self)
+        let connection = ControlConnection(socket: ours, peer: .owner, supervisor: self)
         var replies: [UInt8] = []
         var rest = bytes[...]
         while !rest.isEmpty {
