@@ -106,6 +106,7 @@ void start_agent(void);
 
 /* network.c */
 void start_networks(void);
+void stop_networks(void);
 
 /* power.c */
 extern atomic_bool power_button_pressed;

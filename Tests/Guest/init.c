@@ -125,6 +125,7 @@ static void __attribute__((noreturn)) end(const char *what, int command)
     print_queue();
     print("perdure-guest %s", what);
     tcdrain(console);
+    stop_networks();
     sync();
     reboot(command);
     abort();

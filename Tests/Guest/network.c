@@ -29,6 +29,19 @@ struct network {
 static struct network networks[MOST_NETWORKS];
 static unsigned network_count;
 
+static int set_flags(const char *interface, short set, short clear)
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    result = ioctl(fd, SIOCGIFFLAGS, &request);
+    request.ifr_flags = (request.ifr_flags | set) & ~clear;
+    result |= ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+    return result;
+}
+
 /* 24 bits of it are the network's. */
 static int set_address(const char *interface, const char *address)
 {
@@ -43,11 +56,8 @@ static int set_address(const char *interface, const char *address)
     result = ioctl(fd, SIOCSIFADDR, &request);
     inet_pton(AF_INET, "255.255.255.0", &in->sin_addr);
     result |= ioctl(fd, SIOCSIFNETMASK, &request);
-    result |= ioctl(fd, SIOCGIFFLAGS, &request);
-    request.ifr_flags |= IFF_UP;
-    result |= ioctl(fd, SIOCSIFFLAGS, &request);
     close(fd);
-    return result;
+    return result | set_flags(interface, IFF_UP, 0);
 }
 
 static int connect_to(const char *address, int type)
@@ -124,6 +134,19 @@ static void *run_networks(void *unused)
             report("error cannot start a thread");
     }
     return NULL;
+}
+
+/*
+ * As an init system does before it ends the kernel: Linux breaks its virtio devices on shutdown, and who sends through a
+ * broken one meanwhile keeps its processor for good (start_xmit() of virtio_net).
+ */
+void stop_networks(void)
+{
+    for (unsigned i = 0; i < network_count; i++) {
+        char interface[16];
+        snprintf(interface, sizeof interface, "eth%u", i);
+        set_flags(interface, 0, IFF_UP);
+    }
 }
 
 void start_networks(void)

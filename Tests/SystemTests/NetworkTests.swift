@@ -35,9 +35,9 @@ extension SystemTests {
                 #expect(try await Bridge.interfaces(on: system) == ["br0", "br1", "lo", "tap-wide", "tap0"])
                 try await mended(guest)
                 try await refused(on: system)
-                // Not by the power button: a guest that is busy with packets on a busy host does not always come to it.
-                try await guest.perdure("kill")
+                try await guest.systemctl("stop")
                 try await guest.expectGone()
+                try await guest.console.wait(for: "perdure-guest powering off")
                 #expect(try await Bridge.interfaces(on: system) == ["br0", "br1", "lo"])
             }
         }
