@@ -46,7 +46,7 @@ extension DefinitionBuilder {
 
     /// A file that a package of Debian brings along.
     private mutating func ofPackage(_ path: String, _ section: Section, insteadOf key: String) -> String {
-        if (try? files.status(of: path)) == nil {
+        if (try? files.status(of: path)) == nil && !copied.contains(path) {
             let place = section.assignments["Type"]?.place ?? section.place
             problems.add("\(quoted(path)) does not exist; install the package 'ovmf', or set \(key)=", at: place)
         }

@@ -3,6 +3,8 @@ struct DefinitionBuilder {
     let name: String
     let sections: [Section]
     let files: any DefinitionFiles
+    /// Paths of files that need not be there.
+    var copied: Set<String> = []
     var problems: Problems
 
     /// Reports everything that is wrong; the result means something only if that was nothing.
@@ -230,21 +232,23 @@ struct DefinitionBuilder {
     }
 
     mutating func requiredFile(_ key: String, _ section: Section, _ kinds: [FileStatus.Kind]) -> String? {
-        let files = files
-        return required(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
+        let (files, copied) = (files, copied)
+        return required(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files, copied) }
     }
 
     mutating func existingFile(_ key: String, _ section: Section?, _ kinds: [FileStatus.Kind]) -> String? {
-        let files = files
-        return value(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files) }
+        let (files, copied) = (files, copied)
+        return value(key, section) { text throws(ValueProblem) in try Self.existing(text, kinds, files, copied) }
     }
 
     private static func existing(
         _ text: String,
         _ kinds: [FileStatus.Kind],
-        _ files: any DefinitionFiles
+        _ files: any DefinitionFiles,
+        _ copied: Set<String>
     ) throws(ValueProblem) -> String {
         let (path, found) = try look(text, files)
+        if found == nil && copied.contains(path) { return path }
         guard let found else { throw ValueProblem("\(quoted(path)) does not exist") }
         guard kinds.contains(found.kind) else {
             let wanted = kinds.contains(.blockDevice) ? "neither a file nor a block device" : "not a regular file"

@@ -44,8 +44,12 @@ public struct DefinitionLoader: Sendable {
 
     /// Loads and checks the definition of a guest.
     ///
+    /// - Parameter copied: Paths of files that need not be there, since the guest runs with copies of them.
     /// - Throws: Everything that is wrong with it, warnings included.
-    public func load(_ name: String) throws(DefinitionError) -> (GuestDefinition, warnings: [Diagnostic]) {
+    public func load(
+        _ name: String,
+        copied: Set<String> = []
+    ) throws(DefinitionError) -> (GuestDefinition, warnings: [Diagnostic]) {
         if let problem = GuestName.problem(with: name) { throw failure("", problem) }
         let mainFile: File
         switch main(name) {
@@ -73,7 +77,13 @@ public struct DefinitionLoader: Sendable {
                 }
             }
         }
-        var builder = DefinitionBuilder(name: name, sections: sections, files: files, problems: problems)
+        var builder = DefinitionBuilder(
+            name: name,
+            sections: sections,
+            files: files,
+            copied: copied,
+            problems: problems
+        )
         let definition = builder.build()
         let diagnostics = builder.problems.sorted + dropIns.problems
         if builder.problems.hasErrors || !dropIns.problems.isEmpty { throw DefinitionError(diagnostics: diagnostics) }

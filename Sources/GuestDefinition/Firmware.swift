@@ -52,6 +52,8 @@ public struct VariableStore: Sendable, Equatable, Codable {
 /// Files that are read once, when the guest is started, so that it has the same for as long as it runs.
 public enum PinnedFile: String, Sendable, Codable, CaseIterable {
     case firmware
+    /// Of the graphics card.
+    case videoBIOS = "vgabios"
     case kernel
     case initrd
     /// The CD-ROM for cloud-init.
@@ -66,6 +68,14 @@ extension GuestHardware {
         paths[.kernel] = kernel?.image
         paths[.initrd] = kernel?.initrd
         return paths
+    }
+
+    /// Paths of the files that are read when the guest is started, and not again while it runs; those of the seed and
+    /// of credentials are not among `pinnedPaths`.
+    public var startPaths: [String] {
+        let seed = [cloudInit?.userData, cloudInit?.networkConfig, cloudInit?.sshKeys].compactMap { $0 }
+        return [kernel?.image, kernel?.initrd, firmware?.image].compactMap { $0 } + seed
+            + (credentials ?? []).map(\.file)
     }
 
     /// Paths of the files and devices that the guest writes to.

@@ -65,7 +65,7 @@ extension QEMUCommandLine {
         }
     }
 
-    private static func path(_ file: PinnedFile, _ named: String?, _ files: [PinnedFile: Int32]) -> String? {
+    static func path(_ file: PinnedFile, _ named: String?, _ files: [PinnedFile: Int32]) -> String? {
         files[file].map { "/proc/self/fd/\($0)" } ?? named
     }
 }

@@ -18,7 +18,8 @@ extension QEMUCommandLine {
         var arguments: [String] = []
         if devices.display {
             // Clients come by descriptors that the monitor is given: a listener would collide with the next QEMU's.
-            arguments += ["-vnc", "none", "-device", "VGA,id=\(ID.display),addr=0x1"]
+            let rom = path(.videoBIOS, nil, descriptors.files).map { ",romfile=\($0)" } ?? ""
+            arguments += ["-vnc", "none", "-device", "VGA,id=\(ID.display),addr=0x1\(rom)"]
         }
         if devices.rng {
             arguments += ["-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,id=\(ID.rng),rng=rng,addr=0x2"]

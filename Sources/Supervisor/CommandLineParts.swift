@@ -41,7 +41,7 @@ struct CommandLineParts {
 
     /// In their order, each kind and type once.
     private(set) var all: [Part] = []
-    /// What is behind each `-device`, but for remedies: all that the guest sees of it.
+    /// What is behind each `-device`, but for remedies and the numbers of descriptors: all that the guest sees of it.
     private(set) var devices: [String] = []
 
     /// - Parameter arguments: With or without `argv[0]`.
@@ -50,7 +50,7 @@ struct CommandLineParts {
             switch option {
             case "-device":
                 // Not DIMMs: one that the guest has got while it runs is not on the command line.
-                if !value.hasPrefix("pc-dimm,") { devices.append("'\(CommandLineParts.withoutRemedies(value))'") }
+                if !value.hasPrefix("pc-dimm,") { devices.append("'\(CommandLineParts.asSeen(value))'") }
                 addOptions(.device, value)
             case "-object": addOptions(.object, value)
             case "-chardev": addOptions(.characterBackend, value)
@@ -72,9 +72,11 @@ struct CommandLineParts {
         add(Part(kind: kind, type: String(type), properties: keys.filter { $0 != "id" && $0 != "bus" }))
     }
 
-    private static func withoutRemedies(_ value: String) -> String {
+    /// Which descriptor a pinned ROM comes by says nothing of it.
+    private static func asSeen(_ value: String) -> String {
         value.split(separator: ",").filter { word in
-            !KnownIncompatibility.Remedy.properties.contains { word.hasPrefix("\($0)=") }
+            !word.hasPrefix("romfile=/proc/self/fd/")
+                && !KnownIncompatibility.Remedy.properties.contains { word.hasPrefix("\($0)=") }
         }.joined(separator: ",")
     }
 

@@ -36,6 +36,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case networkMoved = "network-moved"
         case bridgeMissing = "bridge-missing"
         case vhostMissing = "vhost-missing"
+        case startFileGone = "start-file-gone"
         case needsPowerCycle = "needs-power-cycle"
         case appliedByHandover = "applied-by-handover"
         case qemuOutdated = "qemu-outdated"

@@ -13,20 +13,14 @@ extension GuestSupervisor {
     /// Reads everything that the guest is started with. By the names in the descriptor store.
     func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> [String: Descriptor] {
         var paths = hardware.pinnedPaths
-        if paths[.firmware] == nil {
-            paths[.firmware] = try await QEMUProbe.dataFile(
-                "bios-256k.bin",
-                of: facts.path,
-                loop: loop,
-                deadline: timeouts.prepare,
-                confinement: try await confinement()
-            )
-        }
+        if paths[.firmware] == nil { paths[.firmware] = try await dataFile("bios-256k.bin", of: facts) }
+        if hardware.single.display { paths[.videoBIOS] = try await dataFile("vgabios-stdvga.bin", of: facts) }
         let wanted = paths
         return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
             var files: [String: Descriptor] = [:]
             for (file, path) in wanted {
-                let limit = file == .firmware ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
+                let isROM = file == .firmware || file == .videoBIOS
+                let limit = isROM ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
                 files[Inventory.file(file)] = try GuestSupervisor.copy(path, as: Inventory.file(file), limit: limit)
             }
             let made = try GuestSeed.files(for: hardware)
@@ -38,6 +32,17 @@ extension GuestSupervisor {
             }
             return files
         }
+    }
+
+    /// Where a QEMU has a file that it would take by itself.
+    private func dataFile(_ name: String, of facts: QEMUFacts) async throws -> String? {
+        try await QEMUProbe.dataFile(
+            name,
+            of: facts.path,
+            loop: loop,
+            deadline: timeouts.prepare,
+            confinement: try await confinement()
+        )
     }
 
     nonisolated private static func copy(_ path: String, as name: String, limit: UInt64) throws -> Descriptor {

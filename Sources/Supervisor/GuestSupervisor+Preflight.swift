@@ -23,6 +23,7 @@ extension GuestSupervisor {
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
         preflight.networks = HostNetwork.states(preflight.hardware)
+        preflight.goneFiles = goneFiles(of: definition)
         if let next {
             try await gatherMachine(&preflight, of: next.qmp)
             if case .up(var cpu) = preflight.machine {
@@ -63,8 +64,8 @@ extension GuestSupervisor {
     /// What the definition as it is now says otherwise than the guest runs with. Changes nothing.
     func differences() async throws -> GuestInterface.DifferencesReply {
         guard let ledger else { throw Refusal("the guest is not running", isNotRunning: true) }
-        let (loader, name, known) = (loader, name, definition)
-        let wanted = try await BlockingCalls.run { try loader.load(name).0 }
+        let known = definition
+        let wanted = try await loadDefinition().0
         let changes = DefinitionChanges(to: wanted, from: known, running: ledger.hardware)
         return GuestInterface.DifferencesReply(
             appliedByHandover: changes.applied,
@@ -77,10 +78,9 @@ extension GuestSupervisor {
         _ ledger: Ledger,
         _ current: VMProcess
     ) async throws -> GuestInterface.CheckReply {
-        let (loader, name) = (loader, name)
         let wanted: GuestDefinition
         do {
-            wanted = try await BlockingCalls.run { try loader.load(name).0 }
+            wanted = try await loadDefinition().0
         } catch let error as DefinitionError {
             let finding = Finding(
                 .blocker,
@@ -103,6 +103,7 @@ extension GuestSupervisor {
         preflight.memory = gatherMemory(of: current)
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         preflight.networks = HostNetwork.states(preflight.hardware)
+        preflight.goneFiles = goneFiles(of: wanted)
         do {
             let facts = try await QEMUProbe.run(
                 path: path,
@@ -167,6 +168,10 @@ extension GuestSupervisor {
             ram.mappedByNext = nextMappings?.length(of: identity, shared: isShared)
             return ram
         }
+    }
+
+    private func goneFiles(of definition: GuestDefinition?) -> [String] {
+        (definition?.hardware.startPaths ?? []).filter { (try? FileIdentity.of(path: $0)) == nil }
     }
 
     private func gather(_ vm: VMProcess) async throws -> Preflight.Running {

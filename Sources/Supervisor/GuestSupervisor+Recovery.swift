@@ -162,8 +162,7 @@ extension GuestSupervisor {
 
     /// A definition that has become unreadable does not concern a guest that runs; it is reported when it is needed.
     private func readDefinitionQuietly() async {
-        let (loader, name) = (loader, name)
-        definition = try? await BlockingCalls.run { try loader.load(name).0 }
+        definition = try? await loadDefinition().0
     }
 
     /// Ends of sockets to VM processes that are no more.

@@ -8,11 +8,8 @@ import Systemd
 /// Making a VM process ready: everything before the guest is touched.
 extension GuestSupervisor {
     func readDefinition() async throws {
-        let (loader, name) = (loader, name)
         do {
-            let (definition, warnings) = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
-                try loader.load(name)
-            }
+            let (definition, warnings) = try await loadDefinition(deadline: timeouts.prepare)
             definitionChanges =
                 ledger.map { DefinitionChanges(to: definition, from: self.definition, running: $0.hardware) }
                 ?? DefinitionChanges()
@@ -21,6 +18,15 @@ extension GuestSupervisor {
         } catch let error as DefinitionError {
             throw Lifecycle.Failure("\(error)", kind: .definition)
         }
+    }
+
+    /// What a guest that runs has copies of may be gone.
+    func loadDefinition(
+        deadline: Duration? = nil
+    ) async throws -> (GuestDefinition, warnings: [Diagnostic]) {
+        let (loader, name, copied) = (loader, name, ledger?.copiedPaths ?? [])
+        guard let deadline else { return try await BlockingCalls.run { try loader.load(name, copied: copied) } }
+        return try await BlockingCalls.run(on: loop, deadline: deadline) { try loader.load(name, copied: copied) }
     }
 
     /// What the next VM process has: what the guest can see stays, a later change of it waits for the next start.

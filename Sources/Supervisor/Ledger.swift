@@ -71,6 +71,17 @@ extension Ledger {
     /// Whether the next VM process is to load the guest instead of booting it.
     var isIncoming: Bool { current != nil || savedBytes != nil }
 
+    /// Paths of the files that the guest has copies of.
+    var copiedPaths: Set<String> {
+        let names = Set(files ?? [])
+        var paths = hardware.pinnedPaths.filter { names.contains(Inventory.file($0.key)) }.map(\.value)
+        if names.contains(Inventory.file(.seed)), let seed = hardware.cloudInit {
+            paths += [seed.userData, seed.networkConfig, seed.sshKeys].compactMap { $0 }
+        }
+        paths += (hardware.credentials ?? []).filter { names.contains(Inventory.credential($0.id)) }.map(\.file)
+        return Set(paths)
+    }
+
     enum Standing: Equatable {
         case starting, running, paused, saved, ending
     }

@@ -6,7 +6,7 @@ extension Preflight {
     var findings: [Finding] {
         let all =
             ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + networkFindings
-            + changeFindings + hugePageFindings + outdatedFindings
+            + changeFindings + fileFindings + hugePageFindings + outdatedFindings
         return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
     }
 
@@ -345,6 +345,18 @@ extension Preflight {
             + applied.map { change in
                 Finding(.note, .appliedByHandover, change, "'perdure upgrade \(guest)' brings it about")
             }
+    }
+
+    /// The guest runs, and reboots, with copies.
+    private var fileFindings: [Finding] {
+        goneFiles.map { path in
+            Finding(
+                .warning,
+                .startFileGone,
+                "'\(path)' is gone: the guest keeps its copy, but can't be started again once it has been stopped",
+                "put the file back, or name another one in the guest's definition, before that"
+            )
+        }
     }
 
     private var outdatedFindings: [Finding] {

@@ -73,4 +73,6 @@ struct Preflight: Sendable {
     /// The kernel's setting for transparent huge pages in shared memory; nil where it has none.
     var sharedHugePages: String?
     var networks: [NetworkState] = []
+    /// Paths that the definition names of files that are read when a guest is started, and that are not there.
+    var goneFiles: [String] = []
 }

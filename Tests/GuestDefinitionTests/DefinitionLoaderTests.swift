@@ -157,6 +157,37 @@ struct DefinitionLoaderTests {
         #expect(found.last == "there are 52 more problems; mend these first")
     }
 
+    /// A guest that runs has copies of these, and only of these.
+    @Test func whatHasBeenCopiedMayBeGone() throws {
+        let text = """
+            [RAM main]
+            Size=1G
+            [Firmware]
+            Type=uefi
+            Image=/gone/code.fd
+            VariablesTemplate=/srv/template.fd
+            [Kernel]
+            Image=/gone/vmlinuz
+            Initrd=/gone/initrd
+            [CloudInit]
+            UserData=/gone/user-data
+            [Credential a]
+            File=/gone/secret
+            """
+        let names = ["code.fd", "vmlinuz", "initrd", "user-data", "secret"].map { "/gone/\($0)" }
+        let loader = DefinitionLoader(files: MemoryFiles(["/etc/perdure/demo.guest": text]))
+        let (definition, warnings) = try loader.load("demo", copied: Set(names))
+        #expect(warnings.isEmpty)
+        #expect(Set(definition.hardware.startPaths) == Set(names))
+        for name in names {
+            let error = #expect(throws: DefinitionError.self) {
+                try loader.load("demo", copied: Set(names).subtracting([name]))
+            }
+            #expect(error?.diagnostics.count == 1)
+            #expect(error?.diagnostics.first?.message == "'\(name)' does not exist")
+        }
+    }
+
     @Test func guestsAreListedOnce() {
         var files = MemoryFiles([
             "/etc/perdure/web.guest": minimalText,

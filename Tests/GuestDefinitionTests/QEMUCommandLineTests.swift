@@ -134,6 +134,12 @@ struct QEMUCommandLineTests {
         ),
         Example(name: "every-device", hardware: everyDevice, descriptors: all, incoming: true),
         Example(name: "many-disks", hardware: manyDisks, descriptors: all),
+        Example(
+            name: "every-device-pinned",
+            hardware: everyDevice,
+            descriptors: modified(all) { $0.files = [.firmware: 30, .videoBIOS: 31] },
+            incoming: true
+        ),
         Example(name: "networks", hardware: networks, descriptors: networkDescriptors),
         Example(
             name: "networks-incoming",

@@ -165,6 +165,18 @@ struct LedgerFileTests {
         #expect(try Self.reread(ledgerFile.file) == Self.ledger(2))
     }
 
+    @Test func copiesAreThoseThatWereMade() {
+        var ledger = Self.ledger(1)
+        ledger.hardware.kernel?.initrd = "/boot/initrd"
+        ledger.hardware.cloudInit = CloudInit(instanceID: "i", hostname: "h", userData: "/srv/user-data")
+        ledger.hardware.credentials = [Credential(id: "a", name: "n", file: "/srv/secret")]
+        #expect(ledger.copiedPaths == [])
+        ledger.files = ["rom.kernel", "rom.firmware"]
+        #expect(ledger.copiedPaths == ["/boot/vmlinuz"])
+        ledger.files = ["rom.kernel", "rom.initrd", "rom.seed", "credential.a"]
+        #expect(ledger.copiedPaths == ["/boot/vmlinuz", "/boot/initrd", "/srv/user-data", "/srv/secret"])
+    }
+
     /// As a newer version may write it without raising the format.
     @Test func unknownMembersAreNoProblem() throws {
         var members = try #require(

@@ -219,6 +219,7 @@ struct PreflightTests {
         network(.warning, .networkMoved, "is a port of 'br1' instead of one of 'br0'") { $0.bridge = "br1" },
         network(.warning, .networkMoved, "is no bridge's port instead of one of 'br0'") { $0.bridge = nil },
         network(.warning, .networkMoved, "is a port of 'br0'") { $0.network.bridge = nil },
+        Row(.warning, .startFileGone, "'/boot/vmlinuz' is gone") { $0.goneFiles = ["/boot/vmlinuz"] },
         Row(.warning, .needsPowerCycle, "[CPU] Count=") { $0.changes.waiting = ["[CPU] Count= is 2"] },
         Row(.note, .appliedByHandover, "Retain=") { $0.changes.applied = ["[Console] Retain= is 2M"] },
         Row(.note, .appliedByHandover, "instead of '/opt/qemu' (7.2.0)") { $0.running?.qemu = "/opt/qemu" },
@@ -351,5 +352,9 @@ struct GatheringTests {
         #expect(parts.devices == ["'a,id=x,drive=y'", "'a,serial=z'"])
         #expect(parts.all.map(\.type) == ["a", "null", "file", "o"])
         #expect(parts.all.map(\.properties) == [["drive", "serial"], [], [], ["size"]])
+        // Which descriptor a pinned ROM comes by is not the guest's business.
+        let pinned = CommandLineParts(["-device", "VGA,id=v,addr=0x1,romfile=/proc/self/fd/9"])
+        #expect(pinned.devices == ["'VGA,id=v,addr=0x1'"])
+        #expect(CommandLineParts(["-device", "a,romfile="]).devices == ["'a,romfile='"])
     }
 }

@@ -7,6 +7,7 @@ extension SystemTests {
     @Suite struct BootTests {
         private static let handovers = 20
         private static let bios = "/usr/share/seabios/bios-256k.bin"
+        private static let vgabios = "/usr/share/seabios/vgabios-stdvga.bin"
 
         @Test func biosBootsFromADisk() async throws {
             try await withBootedSystem { system in
@@ -62,7 +63,7 @@ extension SystemTests {
                 try await system.write("/var/lib/guests/secret", "swordfish")
                 plan.sections = [
                     "[CloudInit]", "UserData=/var/lib/guests/user-data", "[Credential it]",
-                    "Name=test.secret", "File=/var/lib/guests/secret",
+                    "Name=test.secret", "File=/var/lib/guests/secret", "[Display]",
                 ]
                 let guest = try await RunningGuest(plan, on: system)
                 let seen = [
@@ -74,6 +75,9 @@ extension SystemTests {
                 let small = try await system.run(["stat", "-c", "%s", Self.bios]).stdout
                 try await system.run(
                     ["sh", "-c", "head -c 256K /dev/zero | cat - $0 >$0.new && mv $0.new $0", Self.bios]
+                )
+                try await system.run(
+                    ["sh", "-c", "head -c 64K /dev/zero >>$0.new && cat $0 >>$0.new && mv $0.new $0", Self.vgabios]
                 )
                 let roms = "/usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot_dma.bin"
                 try await system.run(["sh", "-c", "for rom in \(roms); do head -c 4K /dev/zero >>$rom; done"])
@@ -91,14 +95,17 @@ extension SystemTests {
                 #expect(try await guest.status().generation == 3)
                 #expect(try await guest.journal(.handoverUndone).isEmpty)
                 for line in seen { try await guest.console.wait(for: line, count: 3) }
+                try await goesOnWithoutFiles(guest)
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
 
                 // And from the larger one to the smaller.
                 try await installKernel(on: system)
+                try await system.run(["sh", "-c", "cd /var/lib/guests && echo >user-data && echo >secret"])
                 try await guest.startAgain()
                 try await system.run(["sh", "-c", "tail -c 256K $0 >$0.new && mv $0.new $0", Self.bios])
                 #expect(try await system.run(["stat", "-c", "%s", Self.bios]).stdout == small)
+                try await system.run(["cp", "/usr/share/seabios/vgabios-cirrus.bin", Self.vgabios])
                 let generation = try await guest.status().generation
                 try await guest.perdure("upgrade")
                 try await expectReboot(guest)
@@ -106,6 +113,28 @@ extension SystemTests {
                 try await guest.systemctl("stop")
                 try await guest.expectGone()
             }
+        }
+
+        /// Files that are gone keep it from being started, and from nothing before that.
+        private func goesOnWithoutFiles(_ guest: RunningGuest) async throws {
+            let names = ["vmlinuz", "initrd", "secret", "user-data"].map { "/var/lib/guests/\($0)" }
+            try await guest.system.run(["rm"] + names)
+            let check = try await guest.perdure("check", "--handover")
+            for name in names { #expect(check.stdout.contains("'\(name)' is gone")) }
+            try await guest.perdure("upgrade")
+            try await guest.systemctl("restart")
+            try await expectReboot(guest)
+            #expect(try await guest.status().generation == 5)
+            let warned = try await guest.journal(.preflightWarning).compactMap { $0["MESSAGE"] }
+            for name in names { #expect(warned.contains { $0.contains("'\(name)' is gone") }) }
+            // What was never copied has to be there.
+            guest.plan.kernel?.initrd = "/var/lib/guests/other"
+            try await guest.plan.write(to: guest.system)
+            let refused = try await guest.perdure("upgrade", check: false)
+            #expect(refused.stderr.contains("'/var/lib/guests/other' does not exist"))
+            guest.plan.kernel?.initrd = "/var/lib/guests/initrd"
+            try await guest.plan.write(to: guest.system)
+            try await expectReboot(guest)
         }
 
         static func seedLine(_ name: String, _ contents: String) -> String {

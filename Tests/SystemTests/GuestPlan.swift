@@ -17,6 +17,8 @@ struct GuestPlan: Sendable {
     var device = "/dev/vda"
     /// Kernel and initial RAM disk; nil for a guest that boots from the first disk of `sections`.
     var kernel: (image: String, initrd: String)? = ("\(files)/vmlinuz", "\(files)/initramfs.cpio.gz")
+    /// Nil for what the test guest is told.
+    var kernelCommandLine: String?
     /// Lines of [Firmware].
     var firmware: [String] = []
     /// Descriptors of what the guest has got while it ran.
@@ -43,11 +45,13 @@ struct GuestPlan: Sendable {
     var inventory: [String] {
         ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
             + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])
-            + added + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
+            + added + (sections.contains("[Display]") ? ["rom.vgabios"] : [])
+            + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
     }
 
-    /// What the test guest is told by its kernel's command line.
+    /// What the guest is told by its kernel's command line.
     var commandLine: String {
+        if let kernelCommandLine { return kernelCommandLine }
         let words =
             ["console=ttyS0", "quiet", "panic=-1", "perdure.ram=\(testedMiB)"]
             + (diskFormat == nil ? [] : ["perdure.disk=\(device)"]) + options.map { "perdure.\($0)" }
