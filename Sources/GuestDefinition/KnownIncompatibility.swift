@@ -38,6 +38,26 @@ public struct KnownIncompatibility: Sendable, Identifiable {
         all.filter { $0.left.contains(version) }.map(\.id)
     }
 
+    /// The versions that make every virtio queue one of 1024 entries when the guest boots.
+    private static let longQueues = QEMUVersion(major: 10, minor: 0, micro: 13)..<QEMUVersion(major: 10, minor: 1)
+
+    /// What of a guest that booted in one QEMU keeps it from another for as long as it does not boot anew: devices with
+    /// queues that nothing can make longer there. Named as in the definition; empty where nothing does.
+    ///
+    /// Network cards have to have a sending queue of 256 entries on a tap, and the others know no size at all. One that
+    /// was made before the guest was handed to such a QEMU stays as it is until the guest reboots.
+    public static func devicesRefused(
+        of hardware: GuestHardware,
+        bootedIn old: QEMUVersion,
+        by new: QEMUVersion
+    ) -> [String] {
+        guard longQueues.contains(old), new >= QEMUVersion(major: 11, minor: 1) else { return [] }
+        let devices = hardware.single
+        return hardware.networks.map { "[Network \($0.id)]" }
+            + [("[RNG]", devices.rng), ("[Balloon]", devices.balloon != nil), ("[Agent]", devices.agent)].filter(\.1)
+            .map(\.0)
+    }
+
     /// What a QEMU needs that is to take a guest with these incompatibilities in its state. Unknown ones are those of
     /// another version of this program.
     public static func remedies(for leftovers: [String], in version: QEMUVersion) -> [KnownIncompatibility] {

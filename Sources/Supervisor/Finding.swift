@@ -24,6 +24,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case argumentsUnproven = "arguments-unproven"
         case backendMissing = "backend-missing"
         case devicesDiffer = "devices-differ"
+        case queuesTooLong = "queues-too-long"
         case cpuUnavailable = "cpu-unavailable"
         case cpuBitsMissing = "cpu-bits-missing"
         case cpuBitsAdded = "cpu-bits-added"

@@ -29,6 +29,7 @@ extension GuestSupervisor {
         case "SHUTDOWN":
             let reason = (try? event.data(as: ShutdownData.self).reason) ?? ""
             if GuestSupervisor.guestReasons.contains(reason) { notePowerOff(of: vm) }
+        case "RESET": noteReboot(in: vm)
         case "DEVICE_DELETED":
             if let device = try? event.data(as: DeletedDevice.self).device { noteUnplugged(device, from: vm) }
         case "WATCHDOG":
@@ -46,6 +47,13 @@ extension GuestSupervisor {
 
     private struct WatchdogData: Decodable {
         let action: String
+    }
+
+    /// A guest that reboots sets its devices up anew.
+    private func noteReboot(in vm: VMProcess) {
+        guard vm === current, let ledger, ledger.bootedIn != vm.record.version else { return }
+        // Without it a handover is tried, and undone.
+        try? record { $0.bootedIn = vm.record.version }
     }
 
     func notePowerOff(of vm: VMProcess) {

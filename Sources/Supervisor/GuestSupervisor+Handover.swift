@@ -122,6 +122,7 @@ extension GuestSupervisor {
             try record {
                 $0.phase = .running
                 $0.setCurrent(first.record)
+                $0.bootedIn = first.record.version
                 $0.other = nil
             }
             (current, next) = (first, nil)

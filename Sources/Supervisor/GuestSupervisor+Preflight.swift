@@ -24,6 +24,7 @@ extension GuestSupervisor {
         preflight.memory = gatherMemory()
         preflight.networks = HostNetwork.states(preflight.hardware)
         preflight.goneFiles = goneFiles(of: definition)
+        preflight.bootedIn = ledger.bootedIn
         if let next {
             try await gatherMachine(&preflight, of: next.qmp)
             if case .up(var cpu) = preflight.machine {
@@ -104,6 +105,7 @@ extension GuestSupervisor {
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         preflight.networks = HostNetwork.states(preflight.hardware)
         preflight.goneFiles = goneFiles(of: wanted)
+        preflight.bootedIn = ledger.bootedIn
         do {
             let facts = try await QEMUProbe.run(
                 path: path,

@@ -97,7 +97,8 @@ extension Preflight {
         switch program {
         case .unusable(let reason):
             return [Finding(.blocker, .qemuUnusable, reason, "see QEMU= in the guest's definition")]
-        case .usable(let facts): return machineFindings(facts) + capabilityFindings(facts) + deviceFindings(facts)
+        case .usable(let facts):
+            return machineFindings(facts) + capabilityFindings(facts) + deviceFindings(facts) + queueFindings(facts)
         }
     }
 
@@ -187,6 +188,21 @@ extension Preflight {
             )
         }
         return found
+    }
+
+    private func queueFindings(_ facts: QEMUFacts) -> [Finding] {
+        guard let bootedIn else { return [] }
+        let devices = KnownIncompatibility.devicesRefused(of: hardware, bootedIn: bootedIn, by: facts.version)
+        guard !devices.isEmpty else { return [] }
+        return [
+            Finding(
+                .blocker,
+                .queuesTooLong,
+                "the guest has booted in QEMU \(bootedIn), which made the queues of \(devices.joined(separator: ", ")) longer "
+                    + "than \(facts.title) can make them",
+                "'systemctl stop perdure@\(guest)' and 'systemctl start perdure@\(guest)', when it suits the guest"
+            )
+        ]
     }
 
     /// With numbers of descriptors that mean nothing.

@@ -73,6 +73,8 @@ struct Preflight: Sendable {
     /// The kernel's setting for transparent huge pages in shared memory; nil where it has none.
     var sharedHugePages: String?
     var networks: [NetworkState] = []
+    /// The QEMU in which the guest has booted last, if that is known.
+    var bootedIn: QEMUVersion?
     /// Paths that the definition names of files that are read when a guest is started, and that are not there.
     var goneFiles: [String] = []
 }

@@ -183,6 +183,24 @@ struct PreflightTests {
         .facts(.blocker, .deviceMissing, "no property 'serial' of the device 'virtio-blk-pci'") {
             $0.properties["virtio-blk-pci"] = ["drive", "addr"]
         },
+        Row(
+            .blocker,
+            .queuesTooLong,
+            "has booted in QEMU 10.0.13, which made the queues of [Network lan] longer than QEMU '/usr/bin/qemu'"
+        ) {
+            $0.bootedIn = QEMUVersion(major: 10, minor: 0, micro: 13)
+            var facts = PreflightTests.facts
+            facts.version = QEMUVersion(major: 11, minor: 1)
+            facts.properties["monitor-qmp"] = ["chardev"]
+            facts.properties["virtio-net-pci"] = ["netdev", "mac", "addr", "romfile"]
+            $0.program = .usable(facts)
+            let lan = Network(id: "lan", mac: "52:54:00:aa:bb:01", interface: "tap0")
+            $0.hardware.networks = [lan]
+            $0.running?.version = facts.version
+            $0.running?.commandLine += [
+                "-device", "virtio-net-pci,id=nic.lan,netdev=net.lan,mac=\(lan.mac),addr=0x8,romfile=",
+            ]
+        },
         Row(.blocker, .devicesDiffer, "'isa-serial,chardev=console,index=0'") { $0.running?.commandLine = ["qemu"] },
         Row(.blocker, .cpuUnavailable, "'qemu64-v1': TCG can't") { $0.machine = .refused("TCG can't") },
         .cpu(.blocker, .cpuBitsMissing, "would lose de, vme in") {
