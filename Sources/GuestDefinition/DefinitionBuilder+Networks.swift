@@ -28,8 +28,7 @@ extension DefinitionBuilder {
 
     private mutating func network(_ section: Section, _ machineID: String) -> Network {
         let id = section.name.id
-        let type =
-            value("Type", section) { text throws(ValueProblem) in try Values.word(text, as: NetworkType.self) } ?? .tap
+        let type = value("Type", section, Values.networkType) ?? .tap
         let interface = value("Interface", section, Values.interface)
         let bridge = value("Bridge", section, Values.interface)
         let queues = value("Queues", section) { text throws(ValueProblem) in

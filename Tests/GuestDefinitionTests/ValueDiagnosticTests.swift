@@ -372,6 +372,14 @@ struct ValueDiagnosticTests {
             ]
         ),
         Case(
+            "macvtap",
+            minimalText + "[Network lan]\nType=macvtap\n",
+            [
+                "demo.guest:6:6: 'macvtap' can't be used: it would give packets to the next VM process while the guest still "
+                    + "runs in the one before, and they would be lost; use a tap with Bridge="
+            ]
+        ),
+        Case(
             "addresses of groups and of nobody",
             minimalText + "[Network a]\nMACAddress=01:00:5e:00:00:01\n[Network b]\nMACAddress=00:00:00:00:00:00",
             [
