@@ -62,7 +62,7 @@ staged:
 	$(MAKE) install DESTDIR=$(STAGE)
 	Tests/Guest/build-initramfs $(CACHE)
 
-# Other Debian releases, with their systemd and QEMU, and a signed boot loader. Where the archive can't be reached (75), the tests that need them
+# Other Debian releases, with their systemd and QEMU, a signed boot loader, and a disk with an installed Debian. Where the archive can't be reached (75), the tests that need them
 # are skipped, and say so.
 trees:
 	packaging/install-dependencies test
@@ -70,6 +70,7 @@ trees:
 	Tests/System/make-tree sid $(CACHE)/trees/sid || [ $$? -eq 75 ]
 	Tests/System/make-tree bookworm $(CACHE)/trees/bookworm trixie || [ $$? -eq 75 ]
 	Tests/System/fetch-boot-loader $(CACHE)/boot-loader || [ $$? -eq 75 ]
+	Tests/System/make-debian-image $(CACHE)/debian-12 || [ $$? -eq 75 ]
 
 # Without it (75), the tests that need it are skipped.
 promtool:

@@ -29,13 +29,22 @@ final class RunningGuest {
     var name: String { plan.name }
     var unit: String { plan.unit }
 
-    /// Defines and starts a guest, and returns when it has booted.
-    init(_ plan: GuestPlan = GuestPlan(), waitingForTicks ticks: UInt64 = 3, on system: BootedSystem) async throws {
+    /// Defines and starts a guest, which may be another one than the test guest, and does not wait for it.
+    init(starting plan: GuestPlan, on system: BootedSystem) async throws {
         self.system = system
         self.plan = plan
         try await plan.write(to: system)
         try await system.run(["systemctl", "start", plan.unit])
         console = try await ConsoleFollower(following: plan.name, in: system)
+    }
+
+    /// Defines and starts a guest, and returns when it has booted.
+    convenience init(
+        _ plan: GuestPlan = GuestPlan(),
+        waitingForTicks ticks: UInt64 = 3,
+        on system: BootedSystem
+    ) async throws {
+        try await self.init(starting: plan, on: system)
         try await waitUntilBooted(ticks)
     }
 
