@@ -17,6 +17,8 @@ static int watch(const char *path, uint32_t events) {
 
 int clinux_watch_writes(const char *path) { return watch(path, IN_MODIFY); }
 
+int clinux_watch_closes(const char *path) { return watch(path, IN_CLOSE_WRITE); }
+
 int clinux_watch_directory(const char *path) {
     return watch(path, IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_ONLYDIR);
 }

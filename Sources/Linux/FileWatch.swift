@@ -11,6 +11,12 @@ public struct FileWatch: Sendable {
         return FileWatch(descriptor: Descriptor(owning: try check("inotify", on: path) { clinux_watch_writes(path) }))
     }
 
+    /// Watches for processes that have opened a file to write and close it.
+    public static func closes(of file: Descriptor) throws(SystemCallError) -> FileWatch {
+        let path = "/proc/self/fd/\(file.raw)"
+        return FileWatch(descriptor: Descriptor(owning: try check("inotify", on: path) { clinux_watch_closes(path) }))
+    }
+
     /// Watches for names that come and go in a directory, and for its own end.
     public static func directory(_ path: String) throws(SystemCallError) -> FileWatch {
         FileWatch(descriptor: Descriptor(owning: try check("inotify", on: path) { clinux_watch_directory(path) }))

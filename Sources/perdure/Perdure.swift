@@ -55,7 +55,7 @@ struct Perdure: AsyncParsableCommand {
             Pause.self,
             Resume.self, Hold.self, Save.self, Exec.self, Load.self, Reset.self, PowerDown.self, Kill.self,
             History.self,
-            Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self,
+            Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self, AwaitPackages.self,
         ]
     )
 }

@@ -82,6 +82,7 @@ int clinux_eventfd_lower(int fd);
 // A non-blocking descriptor that becomes readable when the file is written.
 int clinux_watch_writes(const char *path);
 // Likewise when names in the directory come or go, or when it goes itself.
+int clinux_watch_closes(const char *path);
 int clinux_watch_directory(const char *path);
 
 // tap.c
