@@ -19,7 +19,7 @@ SWIFT_FLAGS += -Xcc -ffile-prefix-map=$(CURDIR)=/usr/src/perdure -Xcc -fstack-pr
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= definition qmp varlink ledger process
 
-.PHONY: all build install deb check-format staged trees promtool stage demo test test-sanitize soak fuzz bench clean
+.PHONY: all build install deb check-format staged trees host-tree promtool stage demo demo-dist-upgrade test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -39,6 +39,7 @@ install:
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/catalog units/perdure.catalog
 	install -D -m 0644 units/perdure.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/perdure.conf
 	install -D -m 0644 units/perdure.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/perdure.conf
+	install -D -m 0644 units/perdure.needrestart $(DESTDIR)/etc/needrestart/conf.d/perdure.conf
 	install -d -m 0755 $(DESTDIR)/etc/perdure
 	for page in $(wildcard docs/man/*.[1578]); do \
 		install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; \
@@ -72,15 +73,25 @@ trees:
 	Tests/System/fetch-boot-loader $(CACHE)/boot-loader || [ $$? -eq 75 ]
 	Tests/System/make-debian-image $(CACHE)/debian-12 || [ $$? -eq 75 ]
 
+# A whole Debian 12 with what keeps it up to date, and with the packages that make it a Debian 13. As above.
+host-tree:
+	packaging/install-dependencies test
+	Tests/System/make-tree --host bookworm $(CACHE)/trees/bookworm-host trixie || [ $$? -eq 75 ]
+
 # Without it (75), the tests that need it are skipped.
 promtool:
 	packaging/fetch-promtool $(CACHE) || [ $$? -eq 75 ]
 
 # Everything that the tests need.
-stage: staged trees deb promtool
+stage: staged trees host-tree deb promtool
 
 demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)
+
+# From Debian 12 to 13, beneath a guest that runs all the way. Needs Debian's archive the first time.
+demo-dist-upgrade: host-tree deb
+	Tests/Guest/build-initramfs $(CACHE)
+	Tests/System/demo-dist-upgrade .build/deb/perdure_*.deb $(CACHE)
 
 check-format:
 	swift format lint --strict --recursive Package.swift Sources Tests
@@ -94,7 +105,7 @@ test: check-format stage
 PERDURE_TEST_SOAK ?= 1000
 soak: stage
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) PERDURE_TEST_SOAK=$(PERDURE_TEST_SOAK) \
-		swift test --disable-xctest --no-parallel --filter SystemTests.SoakTests
+		swift test --disable-xctest --no-parallel --filter 'SystemTests.(SoakTests|HostUpgradeTests)'
 
 # What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
 test-sanitize:

@@ -6,6 +6,8 @@ package struct DebianPackage: Sendable {
     package let path: String
     package let version: String
 
+    package static var isBuilt: Bool { (try? built()) != nil }
+
     /// Beside the stage tree; nil where it was not built.
     package static func built() throws -> DebianPackage? {
         guard let stage = BootedSystem.stage else { return nil }
@@ -30,24 +32,32 @@ package struct DebianPackage: Sendable {
         return DebianPackage(path: target, version: version)
     }
 
-    /// What is installed on this machine of a package, without its maintainer scripts, packed again with a higher version.
-    /// - Parameter directory: where it is made; must exist.
-    package static func rebuilt(_ name: String, in directory: String) async throws -> DebianPackage {
+    /// What is installed of a package, without its maintainer scripts, packed again with a higher version.
+    /// - Parameters:
+    ///   - tree: where it is installed; on this machine where it is nil.
+    ///   - directory: where it is made; must exist.
+    package static func rebuilt(
+        _ name: String,
+        from tree: DebianTree? = nil,
+        in directory: String
+    ) async throws -> DebianPackage {
         let script = #"""
             set -eu
             mkdir -p "$2/tree/DEBIAN"
+            export DPKG_ADMINDIR="$3/var/lib/dpkg"
             version=$(dpkg-query -W -f '${Version}' "$1")+next
             format='Package: ${Package}\nVersion: '$version'\nArchitecture: ${Architecture}\nMaintainer: ${Maintainer}\n'
             dpkg-query -W -f "$format"'Depends: ${Depends}\nDescription: ${Description}\n' "$1" >"$2/tree/DEBIAN/control"
-            cd /
-            dpkg-query -L "$1" | while read -r file; do
-                if [ ! -d "$file" ]; then cp -a --parents "${file#/}" "$2/tree"; fi
+            cd "$3/"
+            # What was left out when it was installed, such as its manual pages, is listed and not there.
+            dpkg-query -L "$1" | sed 's,^/,,' | while read -r file; do
+                if [ -L "$file" ] || [ -f "$file" ]; then cp -a --parents "$file" "$2/tree"; fi
             done
             dpkg-deb --root-owner-group -Znone --build "$2/tree" "$2/$1.deb" >&2
             rm -r "$2/tree"
             printf %s "$version"
             """#
-        let output = try await Command.run(["sh", "-c", script, "sh", name, directory])
+        let output = try await Command.run(["sh", "-c", script, "sh", name, directory, tree?.path ?? ""])
         guard output.status == 0 else {
             throw CommandFailure(description: "'\(name)' can't be packed again: \(output.stderr)")
         }
@@ -72,13 +82,42 @@ extension BootedSystem {
     }
 
     @discardableResult
-    package func apt(_ arguments: [String], check: Bool = true) async throws -> Output {
+    package func apt(
+        _ arguments: [String],
+        deadline: Duration = .seconds(180),
+        check: Bool = true
+    ) async throws -> Output {
         let options = ["--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io"]
         return try await run(
             ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"] + options + arguments,
-            deadline: .seconds(180),
+            deadline: deadline,
             check: check
         )
+    }
+
+    /// Offers packages as an archive would, from where apt updates what is installed.
+    /// - Parameter origin: the archive's name to unattended-upgrades.
+    package func offer(_ packages: [DebianPackage], origin: String) async throws {
+        let archive = "/var/lib/archive"
+        try await run(["mkdir", archive])
+        for package in packages {
+            let name = (package.path as NSString).lastPathComponent
+            try FileManager.default.copyItem(atPath: package.path, toPath: hostPath("\(archive)/\(name)"))
+        }
+        let script = #"""
+            set -eu
+            cd "$1"
+            for deb in *.deb; do
+                dpkg-deb --field "$deb"
+                printf 'Filename: ./%s\nSize: %s\n' "$deb" "$(stat -c %s "$deb")"
+                printf 'SHA256: %s\n\n' "$(sha256sum "$deb" | cut -d ' ' -f 1)"
+            done >Packages
+            printf 'Origin: %s\nSuite: stable\nDate: %s\nSHA256:\n' "$2" "$(date -Ru)" >Release
+            printf ' %s %s Packages\n' "$(sha256sum Packages | cut -d ' ' -f 1)" "$(stat -c %s Packages)" >>Release
+            echo "deb [trusted=yes] file:$1 ./" >/etc/apt/sources.list
+            """#
+        try await run(["sh", "-c", script, "sh", archive, origin])
+        try await apt(["update"])
     }
 
     /// What dpkg says of an installed package, such as `0.1.0`; nil where it is not installed.

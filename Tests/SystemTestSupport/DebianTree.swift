@@ -4,6 +4,8 @@ import Foundation
 package enum DebianTree: String, CaseIterable, Sendable {
     /// systemd 252, QEMU 7.2, and in `/var/cache/upgrade` the packages that upgrade systemd to that of `trixie`.
     case bookworm
+    /// As that, a whole host: needrestart, unattended-upgrades and more, and all packages of a full-upgrade to `trixie`.
+    case bookwormHost = "bookworm-host"
     /// systemd 257, QEMU 10.0, and likewise the packages of `sid`.
     case trixie
     /// systemd 262, QEMU 11.1.

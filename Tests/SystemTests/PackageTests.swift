@@ -5,15 +5,16 @@ import Testing
 extension SystemTests {
     /// The Debian package as apt installs, upgrades, downgrades and removes it, under a guest that rewrites and checks
     /// its RAM and disk all the time.
-    @Suite(.enabled(if: (try? DebianPackage.built()) != nil, "'make deb' has not been run"))
+    @Suite(.enabled(if: DebianPackage.isBuilt, "'make deb' has not been run"))
     struct PackageTests {
         private let package: DebianPackage
 
         init() throws { package = try #require(try DebianPackage.built()) }
 
         @Test func guestOutlivesItsPackage() async throws {
-            try await withPackage(over: nil) { system, next in
-                let guest = try await install(on: system)
+            try await withPackagedSystem(over: nil) { system, packages in
+                let next = packages.next
+                let guest = try await start(on: system)
                 try await expectConventions(on: system)
                 try await change(from: package, to: next, under: guest)
                 try await change(from: next, to: package, under: guest)
@@ -26,8 +27,9 @@ extension SystemTests {
 
         @Test(.needs(.trixie, .sid), arguments: [DebianTree.trixie, .sid])
         func packageServesNewerDebians(tree: DebianTree) async throws {
-            try await withPackage(over: tree) { system, next in
-                let guest = try await install(on: system)
+            try await withPackagedSystem(over: tree) { system, packages in
+                let next = packages.next
+                let guest = try await start(on: system)
                 try await change(from: package, to: next, under: guest)
                 try await change(from: next, to: package, under: guest)
                 try await expectRemovalIsRefused(guest)
@@ -37,78 +39,43 @@ extension SystemTests {
 
         /// An upgrade of QEMU, by dpkg's trigger; and its removal, which harms nobody.
         @Test func upgradeOfQEMUReachesTheGuest() async throws {
-            let directory = try makeDirectory()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let qemu = try await DebianPackage.rebuilt("qemu-system-x86", in: directory)
-            try await withPackage(over: nil) { system, _ in
-                let guest = try await install(on: system)
-                let pid = try await guest.expectGuestIntact().pid
-                try await system.install(qemu)
-                #expect(try await system.installedVersion(of: "qemu-system-x86") == qemu.version)
-                try await expectUpgraded(guest, to: 2)
-                #expect(try await guest.expectGuestIntact().pid != pid)
+            try await withTemporaryDirectory { directory in
+                let qemu = try await DebianPackage.rebuilt("qemu-system-x86", in: directory)
+                try await withPackagedSystem(over: nil) { system, _ in
+                    let guest = try await start(on: system)
+                    let pid = try await guest.expectGuestIntact().pid
+                    try await system.install(qemu)
+                    #expect(try await system.installedVersion(of: "qemu-system-x86") == qemu.version)
+                    try await guest.expectUpgradedByTrigger(to: 2)
+                    #expect(try await guest.expectGuestIntact().pid != pid)
 
-                try await system.write(
-                    "/etc/systemd/system/perdure-upgrade@.service.d/50-test.conf",
-                    "[Service]\nEnvironment=PERDURE_ON_QEMU_CHANGE=notify\n"
-                )
-                try await system.run(["systemctl", "daemon-reload"])
-                try await system.install(qemu)
-                try await system.waitUntil("a word about the outdated guest") {
-                    try await system.journal(unit: "perdure-upgrade@web.service").contains {
-                        $0["MESSAGE"]?.contains("'perdure upgrade web' hands it over") == true && $0["PRIORITY"] == "4"
+                    try await system.write(
+                        "/etc/systemd/system/perdure-upgrade@.service.d/50-test.conf",
+                        "[Service]\nEnvironment=PERDURE_ON_QEMU_CHANGE=notify\n"
+                    )
+                    try await system.run(["systemctl", "daemon-reload"])
+                    try await system.install(qemu)
+                    try await system.waitUntil("a word about the outdated guest") {
+                        try await system.journal(unit: "perdure-upgrade@web.service").contains {
+                            $0["MESSAGE"]?.contains("'perdure upgrade web' hands it over") == true
+                                && $0["PRIORITY"] == "4"
+                        }
                     }
+                    #expect(try await guest.expectGuestIntact().outdated)
+                    try await guest.perdure("upgrade")
+                    try await guest.expectUpgradedByTrigger(to: 3)
+
+                    try await system.run(["dpkg", "--force-depends", "--remove", "qemu-system-x86"])
+                    let status = try await guest.expectGuestIntact()
+                    #expect(status.generation == 3 && status.outdated)
+                    #expect(try await guest.perdure("upgrade", check: false).status == 75)
+                    try await guest.expectGuestIntact(pid: status.pid)
                 }
-                #expect(try await guest.expectGuestIntact().outdated)
-                try await guest.perdure("upgrade")
-                try await expectUpgraded(guest, to: 3)
-
-                try await system.run(["dpkg", "--force-depends", "--remove", "qemu-system-x86"])
-                let status = try await guest.expectGuestIntact()
-                #expect(status.generation == 3 && status.outdated)
-                #expect(try await guest.perdure("upgrade", check: false).status == 75)
-                try await guest.expectGuestIntact(pid: status.pid)
             }
         }
 
-        private func expectUpgraded(_ guest: RunningGuest, to generation: Int) async throws {
-            try await guest.system.waitUntil("VM process \(generation)") {
-                let status = try await guest.status()
-                return status.state == "running" && status.generation == generation
-            }
-            try await guest.system.waitUntil("the rolling upgrade to end") {
-                try await guest.system.property("perdure-upgrade.service", "ActiveState") == "inactive"
-            }
-            #expect(try await guest.expectGuestIntact().outdated == false)
-            let failed = try await guest.system.run(["systemctl", "list-units", "--failed", "--no-legend", "perdure*"])
-            #expect(failed.stdout == "")
-        }
-
-        private func makeDirectory() throws -> String {
-            let directory = FileManager.default.temporaryDirectory.appendingPathComponent("perdure-\(UUID())")
-            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-            return directory.path
-        }
-
-        /// Boots a system without Perdure.
-        private func withPackage(
-            over tree: DebianTree?,
-            _ body: (BootedSystem, _ next: DebianPackage) async throws -> Void
-        ) async throws {
-            let directory = try makeDirectory()
-            defer { try? FileManager.default.removeItem(atPath: directory) }
-            let next = try await package.successor(in: directory)
-            try await withBootedSystem(over: tree, installing: "") { system in
-                // Images for containers forbid that services are started; this is none.
-                try await system.run(["rm", "-f", "/usr/sbin/policy-rc.d"])
-                try await body(system, next)
-            }
-        }
-
-        private func install(on system: BootedSystem) async throws -> RunningGuest {
-            try await system.install(package)
-            #expect(try await system.installedVersion(of: "perdure") == package.version)
-            return try await RunningGuest(GuestPlan(options: ["tick_ms=100"]), on: system)
+        private func start(on system: BootedSystem) async throws -> RunningGuest {
+            try await RunningGuest(GuestPlan(options: ["tick_ms=100"]), on: system)
         }
 
         /// What systemd and dpkg make of the package's files.

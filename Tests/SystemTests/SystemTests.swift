@@ -24,6 +24,9 @@ extension Trait where Self == ConditionTrait {
     }
 }
 
+/// Whether tests are wanted that take more time than 'make test' has.
+let isSoak = ProcessInfo.processInfo.environment["PERDURE_TEST_SOAK"] != nil
+
 private let issueCount = Mutex(0)
 
 /// Boots a system with what is to be tested, and always tears it down. If `body` fails, in whichever way, the end of

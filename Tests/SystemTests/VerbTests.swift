@@ -22,10 +22,7 @@ extension SystemTests {
 
         /// Each handover of a guest that stands still saves it out of a VM process that has never run it.
         @Test(
-            .enabled(
-                if: ProcessInfo.processInfo.environment["PERDURE_TEST_SOAK"] != nil,
-                "PERDURE_TEST_SOAK asks for it"
-            ),
+            .enabled(if: isSoak, "PERDURE_TEST_SOAK asks for it"),
             arguments: [DebianTree.trixie, .sid]
         )
         func aPausedGuestCrossesAgainAndAgain(tree: DebianTree) async throws {
