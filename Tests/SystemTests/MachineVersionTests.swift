@@ -5,7 +5,7 @@ import Testing
 extension SystemTests {
     /// Firmware, networks and memory of guests that go from one QEMU's version to another's.
     @Suite(.needs(.trixie, .sid)) struct MachineVersionTests {
-        /// Booted by UEFI, with streams through taps of one and of two queues, and with a DIMM for a part of the way.
+        /// Booted by UEFI, with streams through taps of one and of two queues, user networking, and with a DIMM for a part of the way.
         @Test(.enabled(if: BootDisk.missingLoader == nil, Comment(rawValue: BootDisk.missingLoader ?? "")))
         func guestGoesUpAndDown() async throws {
             try await withBootedSystem { system in
@@ -27,6 +27,7 @@ extension SystemTests {
                     #expect(status.qemuVersion?.hasPrefix(version) == true)
                     try await guest.expectDIMMIsUsed(plugged: true)
                     for number in 0...1 { try await expectStreamsGoOn(guest, number) }
+                    try await guest.expectForward()
                     try await expectVariablesAreWritten(guest)
                 }
                 try await system.run(["perdure", "memory", "remove", guest.name, "more"], deadline: .seconds(120))
@@ -49,12 +50,12 @@ extension SystemTests {
 
         private func plan(on system: BootedSystem) async throws -> GuestPlan {
             var plan = GuestPlan(ramMiB: 512, diskFormat: nil, options: ["efi=1", "dimm=1"])
-            plan.options.append("networks=10.77.0.2/10.77.0.1/5000,10.77.1.2/10.77.1.1/5000")
+            plan.options.append("networks=10.77.0.2/10.77.0.1/5000,10.77.1.2/10.77.1.1/5000,10.0.2.15")
             plan.kernel = nil
             plan.firmware = ["Type=uefi"]
             plan.sections =
                 BootDisk.section + ["[Memory]", "MaximumSize=1G", "[Network lan]", "Bridge=br0", "[Network wide]"]
-                + ["Bridge=br1", "Queues=2"]
+                + ["Bridge=br1", "Queues=2", "[Network nat]", "Type=user", "Forward=tcp:2222:7007"]
             plan.queues = 3
             try await BootDisk.make(for: plan, on: system)
             return plan

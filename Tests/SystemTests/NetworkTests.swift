@@ -26,10 +26,10 @@ extension SystemTests {
                     case 15: try await undoneHandover(guest)
                     default: continue
                     }
-                    try await expectForward(guest)
+                    try await guest.expectForward()
                 }
                 for number in 0...1 { try await expectNothingLost(guest, number, peer: "10.77.\(number).1") }
-                try await expectForward(guest)
+                try await guest.expectForward()
                 let status = try await guest.expectGuestIntact()
                 #expect(status.generation >= Self.handovers + 1)
                 #expect(try await Bridge.interfaces(on: system) == ["br0", "br1", "lo", "tap-wide", "tap0"])
@@ -101,12 +101,6 @@ extension SystemTests {
             #expect(try await system.property(plan.unit, "NFileDescriptorStore") == "0")
         }
 
-        /// The guest sends back what comes to this port.
-        private func expectForward(_ guest: RunningGuest) async throws {
-            let talk = "exec 3<>/dev/tcp/127.0.0.1/2222 && echo hello >&3 && read -r -t 20 line <&3 && echo \"$line\""
-            #expect(try await guest.system.run(["bash", "-c", talk]).stdout == "hello\n")
-        }
-
         /// The next QEMU does not take the guest's state: it runs on, with all that has come for it meanwhile.
         private func undoneHandover(_ guest: RunningGuest) async throws {
             let path = try await QEMUWrapper.otherMachine.install(on: guest.system)
@@ -175,6 +169,12 @@ enum Bridge {
 }
 
 extension RunningGuest {
+    /// The guest sends back what comes to this port.
+    func expectForward() async throws {
+        let talk = "exec 3<>/dev/tcp/127.0.0.1/2222 && echo hello >&3 && read -r -t 20 line <&3 && echo \"$line\""
+        #expect(try await system.run(["bash", "-c", talk]).stdout == "hello\n")
+    }
+
     /// What the guest has counted of one of its networks, by what it says next.
     func traffic(_ network: Int) async throws -> Traffic {
         try console.update()
