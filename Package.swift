@@ -104,7 +104,7 @@ let package = Package(
         + library("Linux", ["CLinux"])
         + library("Systemd", ["CSystemd", "Linux"])
         + library("QMP", ["Linux"])
-        + library("GuestDefinition", testData: ["Golden"])
+        + library("GuestDefinition", ["Linux"], testData: ["Golden"])
         + library("Lifecycle")
         + library("Terminal")
         + library("Varlink", ["Linux"])

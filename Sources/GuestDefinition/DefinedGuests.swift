@@ -1,8 +1,10 @@
+import Linux
+
 /// The guests that there are definitions of.
 public enum DefinedGuests {
     /// Their names, sorted. Those that are masked or wrong are among them.
     public static func names(
-        in directories: [String] = DefinitionLoader.systemDirectories,
+        in directories: [String] = Locations.current.definitions,
         files: some DefinitionFiles = SystemDefinitionFiles()
     ) throws(FileProblem) -> [String] {
         var names: Set<String> = []

@@ -1,11 +1,11 @@
+import Linux
+
 /// Finds definitions, and makes one of a main file and its drop-ins.
 ///
 /// As with systemd's units, the first `NAME.guest` in the order of directories counts; drop-ins `NAME.guest.d/*.conf`
 /// of all directories are applied in the order of their names, and one hides others of its name in later directories.
 /// An empty file or a link to /dev/null hides without taking its place.
 public struct DefinitionLoader: Sendable {
-    /// Directories of the system manager, in order of precedence.
-    public static let systemDirectories = ["/etc/perdure", "/run/perdure", "/usr/lib/perdure"]
     /// Of a single file, in bytes.
     public static let maximumFileSize = 1 << 20
     static let maximumDropIns = 64
@@ -16,7 +16,7 @@ public struct DefinitionLoader: Sendable {
 
     /// - Parameter directories: Absolute paths, in order of precedence.
     public init(
-        directories: [String] = DefinitionLoader.systemDirectories,
+        directories: [String] = Locations.current.definitions,
         files: any DefinitionFiles = SystemDefinitionFiles()
     ) {
         self.directories = directories

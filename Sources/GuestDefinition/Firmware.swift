@@ -1,3 +1,5 @@
+import Linux
+
 /// What a guest's machine starts with.
 public enum FirmwareKind: String, Sendable, Codable, CaseIterable {
     /// SeaBIOS.
@@ -41,7 +43,7 @@ public struct VariableStore: Sendable, Equatable, Codable {
         self.template = template
     }
 
-    static func defaultPath(of guest: String) -> String { "/var/lib/perdure/\(guest)/uefi-variables.fd" }
+    static func defaultPath(of guest: String) -> String { "\(Locations.current.state)/\(guest)/uefi-variables.fd" }
 
     /// With the keys of those who sign boot loaders where `secureBoot`.
     static func defaultTemplate(secureBoot: Bool) -> String {

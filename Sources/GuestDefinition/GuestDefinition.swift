@@ -1,3 +1,5 @@
+import Linux
+
 /// What `NAME.guest` and its drop-ins say, checked and with defaults filled in.
 public struct GuestDefinition: Sendable, Equatable {
     public var name: String
@@ -132,5 +134,5 @@ public struct CrashPolicy: Sendable, Equatable {
         self.dumpRetain = dumpRetain
     }
 
-    public static func defaultDumpDirectory(of guest: String) -> String { "/var/lib/perdure/\(guest)" }
+    public static func defaultDumpDirectory(of guest: String) -> String { "\(Locations.current.state)/\(guest)" }
 }

@@ -6,7 +6,8 @@ extension HostFacts {
     /// What keeps Perdure from working well here, problems first.
     public var findings: [HostFinding] {
         let all =
-            systemdFindings + storeFindings + unitFindings + processorFindings + qemuFindings + memoryFindings
+            systemdFindings + sessionFindings + storeFindings + unitFindings + processorFindings + qemuFindings
+            + memoryFindings
             + upgradeFindings + journalFindings
         return [HostFinding.Severity.problem, .warning, .note].flatMap { severity in
             all.filter { $0.severity == severity }
@@ -14,6 +15,21 @@ extension HostFacts {
     }
 
     // MARK: systemd
+
+    private var systemctl: String { isUser ? "systemctl --user" : "systemctl" }
+
+    /// A user's manager, and all guests with it, ends some time after the last session of the user.
+    private var sessionFindings: [HostFinding] {
+        guard isUser, !lingers else { return [] }
+        return [
+            HostFinding(
+                .warning,
+                "not-lingering",
+                "your user manager ends when you log out, and powers your guests off",
+                remedy: "'loginctl enable-linger' keeps it, and starts it with the host"
+            )
+        ]
+    }
 
     private var systemdFindings: [HostFinding] {
         guard let version = systemdVersion else {
@@ -81,7 +97,7 @@ extension HostFacts {
                 "FileDescriptorStoreMax= of 'perdure@\(guest.name).service' is \(guest.storeLimit), less than "
                     + "\(HostFacts.storeLimit): the guest may not survive its supervisor",
                 remedy:
-                    "take it out of the drop-in ('systemctl cat perdure@\(guest.name)'), then 'systemctl daemon-reload'"
+                    "take it out of the drop-in ('\(systemctl) cat perdure@\(guest.name)'), then '\(systemctl) daemon-reload'"
             )
         }
     }
@@ -96,7 +112,8 @@ extension HostFacts {
                         .problem,
                         "unit-not-loaded",
                         "'\(unit)' runs, but is '\(guest.loadState)': systemd does not keep what the guest needs to survive",
-                        remedy: "'systemctl unmask \(unit)' or install its file again, then 'systemctl daemon-reload'"
+                        remedy:
+                            "'\(systemctl) unmask \(unit)' or install its file again, then '\(systemctl) daemon-reload'"
                     )
                 ]
             }
@@ -109,7 +126,7 @@ extension HostFacts {
                         "held-unit-not-enabled",
                         "guest '\(guest.name)' is held, and its unit is not enabled"
                             + (mayForget ? ": systemd may forget the unit, and with it the guest" : ""),
-                        remedy: "'systemctl enable \(unit)'"
+                        remedy: "'\(systemctl) enable \(unit)'"
                     )
                 ]
             }
@@ -119,7 +136,7 @@ extension HostFacts {
                     .note,
                     "unit-not-enabled",
                     "guest '\(guest.name)' runs, and its unit is not enabled: it is not started with the host",
-                    remedy: "'systemctl enable \(unit)', if that is not wanted so"
+                    remedy: "'\(systemctl) enable \(unit)', if that is not wanted so"
                 )
             ]
         }

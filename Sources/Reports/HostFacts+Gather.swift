@@ -17,7 +17,10 @@ extension HostFacts {
             access("/dev/kvm", F_OK) != 0 ? .missing : access("/dev/kvm", R_OK | W_OK) == 0 ? .usable : .forbidden
         facts.sharedHugePages = text(of: "/sys/kernel/mm/transparent_hugepage/shmem_enabled").flatMap { choice(in: $0) }
         facts.availableMemory = (try? MemoryInformation.available()) ?? .max
-        facts.needrestart = needrestart()
+        facts.isUser = Locations.current.isUser
+        facts.lingers = lingers()
+        // It leaves users' units alone.
+        facts.needrestart = facts.isUser ? .absent : needrestart()
         facts.hasAutomaticReboots =
             access("/usr/bin/unattended-upgrade", X_OK) == 0 && hasAutomaticReboots(in: output(of: "apt-config dump"))
         facts.hasPersistentJournal = access("/var/log/journal", F_OK) == 0
@@ -41,7 +44,10 @@ extension HostFacts {
                 guest.storedDescriptors = store.count
                 guest.storeLimit = store.limit
             }
-            let client = try? VarlinkClient(path: "/run/perdure/\(name)/control", deadline: guestDeadline)
+            let client = try? VarlinkClient(
+                path: "\(Locations.current.runtime)/\(name)/control",
+                deadline: guestDeadline
+            )
             let reply = try? client?.call(
                 GuestInterface.Method.getMetrics.qualified,
                 GuestInterface.NoParameters(),
@@ -72,6 +78,11 @@ extension HostFacts {
                 qemus.append(QEMU(path: path, guests: guests, version: nil, problem: "\(error)"))
             }
         }
+    }
+
+    private static func lingers() -> Bool {
+        guard let user = getpwuid(geteuid()) else { return false }
+        return access("/var/lib/systemd/linger/\(String(cString: user.pointee.pw_name))", F_OK) == 0
     }
 
     private static func needrestart() -> Needrestart {

@@ -51,6 +51,9 @@ public struct HostFacts: Sendable, Equatable {
     /// What the unit is shipped with.
     public static let storeLimit = 64
 
+    /// Whether it is a user's manager that is looked at, and whether that stays when the user logs out.
+    public var isUser = false
+    public var lingers = false
     /// Nil where systemd does not answer.
     public var systemdVersion: Int?
     public var kvm = KVM.usable

@@ -25,7 +25,7 @@ final class ControlServer {
         self.path = path
         self.supervisor = supervisor
         self.loop = loop
-        let group = geteuid() == 0 ? UserGroup.number(of: ControlServer.watchers) : nil
+        let group = geteuid() == 0 && !Locations.current.isUser ? UserGroup.number(of: ControlServer.watchers) : nil
         listener = try UnixSocket.listen(path, mode: group == nil ? 0o600 : 0o660, group: group)
         watch = loop.whenReadable(listener) { [weak supervisor] in
             supervisor?.assumeIsolated { $0.control?.accept() }

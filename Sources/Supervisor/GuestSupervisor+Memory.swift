@@ -1,3 +1,4 @@
+import Glibc
 import GuestDefinition
 import Lifecycle
 import QMP
@@ -7,6 +8,19 @@ import Varlink
 extension GuestSupervisor {
     /// A guest's kernel does not live with less.
     private static let smallestBalloon: UInt64 = 32 << 20
+
+    /// A user's VM process may lock so much and no more: beyond that, QEMU ends.
+    func checkLock(_ hardware: GuestHardware) throws(Lifecycle.Failure) {
+        guard hardware.isLocked, geteuid() != 0 else { return }
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 else { return }
+        let wanted = hardware.memoryBlocks.reduce(0) { $0 + $1.size }
+        if UInt64(limit.rlim_cur) > wanted { return }
+        throw Lifecycle.Failure(
+            "Lock=yes in [Memory] takes more than the guest's \(wanted >> 20) MiB, and this user may lock "
+                + "\(UInt64(limit.rlim_cur) >> 20) MiB; set LimitMEMLOCK= of 'user@\(geteuid()).service', or remove Lock="
+        )
+    }
 
     func memory() async throws(Refusal) -> GuestInterface.Memory {
         let (vm, hardware) = try runningGuest()

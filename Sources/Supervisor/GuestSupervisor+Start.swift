@@ -109,6 +109,7 @@ extension GuestSupervisor {
         var confinement = try await confinement(accelerator: ledger.hardware.accelerator)
         let generation = ledger.generation + 1
         let hardware = nextHardware(ledger)
+        try checkLock(hardware)
         let images = try await openImages(of: hardware)
         let (ourMonitor, theirMonitor) = try UnixSocket.pair()
         inventory[Inventory.qmp(generation)] = ourMonitor

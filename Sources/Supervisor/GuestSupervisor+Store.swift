@@ -32,13 +32,14 @@ extension GuestSupervisor {
                 + "started again"
         }
         return switch store.loadState {
-        case "masked": "\(text), since '\(unit)' is masked; run 'systemctl unmask \(unit)'\(end ?? "")"
+        case "masked":
+            "\(text), since '\(unit)' is masked; run '\(Locations.current.systemctl) unmask \(unit)'\(end ?? "")"
         case "not-found":
-            "\(text), since the file of '\(unit)' is gone; bring it back and run 'systemctl daemon-reload'\(end ?? "")"
+            "\(text), since the file of '\(unit)' is gone; bring it back and run '\(Locations.current.systemctl) daemon-reload'\(end ?? "")"
         case "loaded":
-            "\(text); set FileDescriptorStoreMax= of '\(unit)' to 64 or more ('systemctl edit \(unit)'), now it is "
+            "\(text); set FileDescriptorStoreMax= of '\(unit)' to 64 or more ('\(Locations.current.systemctl) edit \(unit)'), now it is "
                 + "\(store.limit)"
-        case let state: "\(text), since '\(unit)' is '\(state)'; see 'systemctl status \(unit)'"
+        case let state: "\(text), since '\(unit)' is '\(state)'; see '\(Locations.current.systemctl) status \(unit)'"
         }
     }
 

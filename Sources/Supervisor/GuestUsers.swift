@@ -9,7 +9,7 @@ struct GuestUsers {
 
     /// Holds a symbolic link for each number that is taken, from the number to the guest: making one either succeeds or
     /// finds it taken.
-    var directory = "/var/lib/perdure/users"
+    var directory = "\(Locations.system.state)/users"
     /// Whether an account of the host has the number.
     var isForeign: (UInt32) -> Bool = { getpwuid($0) != nil || getgrgid($0) != nil }
 

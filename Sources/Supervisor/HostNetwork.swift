@@ -13,6 +13,12 @@ public enum HostNetwork {
     public static func problems(_ hardware: GuestHardware, isRunning: Bool = false) -> [String] {
         var problems: [String] = []
         let taps = hardware.networks.filter { $0.type == .tap }
+        if Locations.current.isUser, geteuid() != 0 {
+            return taps.map { network in
+                "[Network \(network.id)] is a tap, and only root makes interfaces: a user's guest can have Type=user, or "
+                    + "be one of the system's"
+            }
+        }
         if !taps.isEmpty, access(tapDevice, R_OK | W_OK) < 0 {
             problems.append("'\(tapDevice)' can't be used; load the module tun, or use Type=user")
         }

@@ -1,4 +1,5 @@
 import GuestDefinition
+import Linux
 import QMP
 
 extension Preflight {
@@ -355,7 +356,7 @@ extension Preflight {
                 .warning,
                 .needsPowerCycle,
                 change,
-                "'systemctl stop perdure@\(guest)' and 'systemctl start perdure@\(guest)' bring it about"
+                "'\(Locations.current.systemctl) stop perdure@\(guest)' and '\(Locations.current.systemctl) start perdure@\(guest)' bring it about"
             )
         }
             + applied.map { change in

@@ -22,7 +22,7 @@ final class Bus {
     static let manager = "/org/freedesktop/systemd1"
 
     enum Peer: String {
-        /// Over its private socket, which works without a bus daemon and during shutdown.
+        /// Over its private socket, which works without a bus daemon and during shutdown; where only root may, over the bus.
         case manager = "org.freedesktop.systemd1"
         /// Over the system bus, which starts it where it does not run.
         case machined = "org.freedesktop.machine1"
@@ -35,7 +35,8 @@ final class Bus {
     init(_ peer: Peer = .manager) throws(ManagerError) {
         self.peer = peer
         var made: OpaquePointer?
-        guard peer == .manager else {
+        let socket = Locations.current.managerSocket
+        guard peer == .manager, let socket else {
             let result = sd_bus_open_system(&made)
             guard result >= 0, let made else { throw ManagerError("connection", code: result) }
             bus = made
@@ -44,9 +45,13 @@ final class Bus {
         var result = sd_bus_new(&made)
         guard result >= 0, let made else { throw ManagerError("connection", code: result) }
         bus = made
-        let path =
-            getuid() == 0 ? "/run/systemd" : (environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/systemd"
-        result = sd_bus_set_address(bus, "unix:path=\(path)/private")
+        // Escaped, since the path of a user's may hold anything.
+        let path = socket.utf8.map { byte -> String in
+            let isPlain = (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7a) || (0x2d...0x39).contains(byte) || byte == 0x5f
+            return isPlain
+                ? String(UnicodeScalar(byte)) : "%" + String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }
+        result = sd_bus_set_address(bus, "unix:path=\(path.joined())")
         if result >= 0 { result = sd_bus_start(bus) }
         if result < 0 { throw ManagerError("connection", code: result) }
     }

@@ -5,10 +5,9 @@ import GuestDefinition
 /// A command that there is none of is answered with the one that was meant.
 enum CommandName {
     static func check(_ arguments: [String]) {
-        guard arguments.count > 1, !arguments[1].hasPrefix("-") else { return }
+        guard let name = arguments.dropFirst().first(where: { $0 != "--user" }), !name.hasPrefix("-") else { return }
         let commands = Perdure.configuration.subcommands
         let known = commands.map { $0._commandName } + ["help"]
-        let name = arguments[1]
         if known.contains(name) { return }
         let shown = commands.filter { $0.configuration.shouldDisplay }.map { $0._commandName }
         let meant = NearestName.find(name, in: shown).map { "; did you mean '\($0)'?" }

@@ -9,8 +9,8 @@ struct Create: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Define a guest that boots from a cloud image.",
         discussion: """
-            Writes /etc/perdure/NAME.guest, and makes a disk in /var/lib/perdure/NAME that is an overlay of the image: \
-            the image itself stays as it is, and must stay where it is. Where anything fails, nothing is left.
+            Writes /etc/perdure/NAME.guest, and makes a disk in /var/lib/perdure/NAME that is an overlay of the image, or \
+            ~/.config/perdure/NAME.guest and a disk in ~/.local/state/perdure/NAME with '--user'. The image itself stays as it is, and must stay where it is. Where anything fails, nothing is left.
             """
     )
 
@@ -38,10 +38,14 @@ struct Create: AsyncParsableCommand {
     var forward: [String] = []
     @Flag(help: "Boot with UEFI instead of a BIOS.")
     var uefi = false
+    @OptionGroup var manager: ManagerOption
 
     func validate() throws {
         if bridge != nil, !forward.isEmpty {
             throw ValidationError("'--forward' is for QEMU's own NAT, and does not go with '--bridge'.")
+        }
+        if manager.user, bridge != nil {
+            throw ValidationError("'--bridge' does not go with '--user': a user's guests have QEMU's own NAT only.")
         }
     }
 
@@ -58,11 +62,12 @@ struct Create: AsyncParsableCommand {
             throw Exit.failure("the guest '\(name)' is not made: \(error)")
         }
         print("Defined the guest '\(name)' in '\(definitionPath)', with the disk '\(plan.disk)'.")
-        print("Start it, now and at each boot of this host, with: systemctl enable --now perdure@\(name)")
+        let when = Locations.current.isUser ? "each time your user manager starts" : "at each boot of this host"
+        print("Start it, now and \(when), with: \(Locations.current.systemctl) enable --now perdure@\(name)")
     }
 
-    private var definitionPath: String { "\(DefinitionLoader.systemDirectories[0])/\(name).guest" }
-    private var directory: String { "/var/lib/perdure/\(name)" }
+    private var definitionPath: String { "\(Locations.current.definitions[0])/\(name).guest" }
+    private var directory: String { "\(Locations.current.state)/\(name)" }
 
     private func plan() throws -> NewGuest {
         NewGuest(
@@ -87,7 +92,7 @@ struct Create: AsyncParsableCommand {
 
     private func make(_ plan: NewGuest, of image: String, _ made: inout MadeFiles) async throws {
         let keys = try sshKey.map { try GuestSeed.publicKeys(at: try existing($0)) }
-        for directory in DefinitionLoader.systemDirectories where exists("\(directory)/\(name).guest") {
+        for directory in Locations.current.definitions where exists("\(directory)/\(name).guest") {
             throw Exit.refused("there is a guest '\(name)' already, in '\(directory)/\(name).guest'")
         }
         for file in [plan.disk, plan.sshKeys].compactMap({ $0 }) where exists(file) {
@@ -101,7 +106,7 @@ struct Create: AsyncParsableCommand {
         try made.write("", to: plan.disk)
         try await source.makeOverlay(plan.disk, size: size, loop: loop)
         if let path = plan.sshKeys, let keys { try made.write(keys.joined(separator: "\n") + "\n", to: path) }
-        try made.directory(DefinitionLoader.systemDirectories[0], mode: 0o755)
+        try made.directory(Locations.current.definitions[0], mode: 0o755)
         try made.write(plan.text, to: definitionPath, mode: 0o644)
         do {
             let (definition, warnings) = try DefinitionLoader().load(name)

@@ -11,6 +11,7 @@ struct Doctor: AsyncParsableCommand {
 
     @Flag(help: "Print JSON.")
     var json = false
+    @OptionGroup var manager: ManagerOption
 
     func run() async throws {
         let facts = await HostFacts.gather(loop: EventLoop(label: "perdure-doctor"))

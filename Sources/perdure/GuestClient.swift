@@ -10,7 +10,7 @@ struct GuestClient {
     private let client: VarlinkClient
 
     /// Where the guest's control socket is while it has a supervisor.
-    static func directory(of guest: String) -> String { "/run/perdure/\(guest)" }
+    static func directory(of guest: String) -> String { "\(Locations.current.runtime)/\(guest)" }
 
     /// Hung up once the supervisor has ended.
     var socket: Descriptor { client.socket }
@@ -35,10 +35,13 @@ struct GuestClient {
     private static func notRunning(_ guest: String) -> CommandFailure {
         let defined = try? DefinedGuests.names()
         guard let defined, !defined.contains(guest) else {
-            return Exit.notRunning("the guest '\(guest)' is not running; 'systemctl start perdure@\(guest)' starts it")
+            let start = "\(Locations.current.systemctl) start perdure@\(guest)"
+            return Exit.notRunning("the guest '\(guest)' is not running; '\(start)' starts it")
         }
         let meant = NearestName.find(guest, in: defined).map { "did you mean '\($0)'?" }
-        return Exit.notRunning("there is no guest '\(guest)'; \(meant ?? "'perdure list' shows those that there are")")
+        return Exit.notRunning(
+            "there is no guest '\(guest)'; \(meant ?? "'\(Locations.current.perdure) list' shows those that there are")"
+        )
     }
 
     func call(

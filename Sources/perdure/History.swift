@@ -46,6 +46,7 @@ struct Watch: ParsableCommand {
     @Argument(help: "The guest's name, as in NAME.guest; all guests where there is none.", completion: .guestNames)
     var name: String?
     @OptionGroup var extent: JournalOptions
+    @OptionGroup var manager: ManagerOption
 
     func run() throws {
         if let name, let problem = GuestName.problem(with: name) { throw Exit.failure(problem) }

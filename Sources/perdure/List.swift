@@ -13,6 +13,7 @@ struct List: ParsableCommand {
 
     @Flag(help: "Print JSON.")
     var json = false
+    @OptionGroup var manager: ManagerOption
 
     func run() throws {
         let guests = try RunningGuests.overviews()
@@ -31,7 +32,7 @@ enum RunningGuests {
 
     /// Of guests that have a supervisor, sorted.
     static func names() -> [String] {
-        let directories = (try? Directory.names(in: "/run/perdure")) ?? []
+        let directories = (try? Directory.names(in: Locations.current.runtime)) ?? []
         return directories.filter { name in
             GuestName.problem(with: name) == nil && access("\(GuestClient.directory(of: name))/control", F_OK) == 0
         }.sorted()

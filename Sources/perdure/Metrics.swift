@@ -20,6 +20,7 @@ struct Metrics: ParsableCommand {
     var output: String?
     @Flag(help: "Answer one request over HTTP on standard input and output, as perdure-metrics.socket has it.")
     var http = false
+    @OptionGroup var manager: ManagerOption
 
     func validate() throws {
         if http && output != nil { throw ValidationError("'--http' and '--output' don't go together.") }
@@ -38,7 +39,7 @@ struct Metrics: ParsableCommand {
 
     private static func page() throws -> String {
         let end = ContinuousClock.now + deadlineOfAll
-        let running = (try? Directory.names(in: "/run/perdure")) ?? []
+        let running = (try? Directory.names(in: Locations.current.runtime)) ?? []
         let names = Set(try DefinedGuests.names()).union(running.filter { GuestName.problem(with: $0) == nil })
         return MetricsPage.text(
             names.sorted().map { name in

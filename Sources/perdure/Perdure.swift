@@ -1,6 +1,7 @@
 import ArgumentParser
 import Dispatch
 import Glibc
+import Linux
 import Supervisor
 
 @main
@@ -11,6 +12,9 @@ enum Main {
         let arguments = CommandLine.arguments
         if arguments.count == 3, arguments[1] == "supervise", !arguments[2].hasPrefix("-") {
             Supervision.run(guest: arguments[2])
+        } else if arguments.count == 4, arguments[1...2] == ["supervise", "--user"], !arguments[3].hasPrefix("-") {
+            Locations.useUsers()
+            Supervision.run(guest: arguments[3])
         } else {
             runCommand()
         }
@@ -48,7 +52,9 @@ struct Perdure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perdure",
         abstract: "Keeps QEMU guests running while everything beneath them is replaced.",
-        discussion: "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'.",
+        discussion:
+            "Guests are defined in /etc/perdure/NAME.guest and run by 'systemctl start perdure@NAME'; with '--user' in "
+            + "~/.config/perdure/NAME.guest, by 'systemctl --user start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
             Create.self, List.self, Check.self, Diff.self, Status.self, Upgrade.self, Memory.self, Console.self,
@@ -58,12 +64,24 @@ struct Perdure: AsyncParsableCommand {
             Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self, AwaitPackages.self,
         ]
     )
+
+    @OptionGroup var manager: ManagerOption
+}
+
+/// Whose guests are meant.
+struct ManagerOption: ParsableArguments {
+    @Flag(help: "Your own guests, which your user manager runs, instead of the system's.")
+    var user = false
+
+    func validate() { if user { Locations.useUsers() } }
 }
 
 /// What every command takes that talks to supervisors.
 struct CommonOptions: ParsableArguments {
     @Flag(help: "Don't ask for a password where polkit wants one.")
     var noAskPassword = false
+
+    @OptionGroup var manager: ManagerOption
 
     func validate() { if noAskPassword { PasswordAgent.leaveOut() } }
 }

@@ -20,7 +20,8 @@ enum Supervision {
     static func run(guest: String) -> Never {
         if let problem = GuestName.problem(with: guest) { Exit.definition(problem).exit() }
         guard Notifier.isAvailable else {
-            Exit.failure("a supervisor is started by systemd: 'systemctl start perdure@\(guest)'").exit()
+            Exit.failure("a supervisor is started by systemd: '\(Locations.current.systemctl) start perdure@\(guest)'")
+                .exit()
         }
         // Before any other thread is there: signals sent early wait until they can be understood.
         let signals: Descriptor

@@ -59,7 +59,7 @@ struct ManualTests {
             )
             let described = Set(item.matches(of: /Fl Fl ([a-z-]+)/).map { String($0.1) })
             // What every command has.
-            let general: Set = ["version", "help", "no-ask-password"]
+            let general: Set = ["version", "help", "no-ask-password", "user"]
             // An option's help may speak of those of other programs.
             let named = Set(help.matches(of: /(?m)^  (?:-[a-z], )?--([a-z][a-z-]+)/).map { String($0.1) })
             #expect(described == named.subtracting(general), "\(command._commandName)")

@@ -27,6 +27,14 @@ struct HostFactsTests {
 
     @Test func healthyHost() { #expect(HostFactsTests.healthy.findings == []) }
 
+    @Test func usersManagerThatEnds() {
+        #expect(HostFactsTests.findings { $0.isUser = true } == ["warning not-lingering"])
+        #expect(HostFactsTests.findings { ($0.isUser, $0.lingers) = (true, true) } == [])
+        var facts = HostFactsTests.healthy
+        (facts.isUser, facts.lingers, facts.guests[0].unitFileState) = (true, true, "disabled")
+        #expect(facts.findings.first?.remedy.hasPrefix("'systemctl --user enable ") == true)
+    }
+
     @Test(
         arguments: [
             (nil, ["problem systemd-silent"]), (249, ["problem systemd-too-old"]),

@@ -9,7 +9,7 @@ final class ConsoleFollower {
     private var handle: FileHandle?
     private(set) var bytes = Data()
 
-    init(following guest: String, in system: BootedSystem) async throws {
+    init(following guest: String, of user: TestUser? = nil, in system: BootedSystem) async throws {
         self.system = system
         file = "/run/console-\(UUID().uuidString)"
         // systemd opens it only when it starts the service, which is after systemd-run has ended.
@@ -17,7 +17,9 @@ final class ConsoleFollower {
         try await system.run(
             ["systemd-run", "--quiet", "--collect"]
                 + ["--property=StandardOutput=file:\(file)", "--property=StandardError=file:\(file).errors"]
-                + ["perdure", "console", guest]
+                + (user.map { user in
+                    ["--uid=\(user.number)", "--gid=\(user.number)"] + user.environment.map { "--setenv=\($0)" }
+                } ?? []) + ["perdure"] + (user == nil ? [] : ["--user"]) + ["console", guest]
         )
     }
 

@@ -1,4 +1,5 @@
 import SystemTestSupport
+import Testing
 
 /// What the definition of a guest under test says.
 struct GuestPlan: Sendable {
@@ -6,6 +7,8 @@ struct GuestPlan: Sendable {
     static let realQEMU = "/usr/bin/qemu-system-x86_64"
 
     var name = "web"
+    /// Whose manager runs the guest; the system's where it is nil.
+    var user: TestUser?
     var ramMiB = 128
     /// What of its memory the guest rewrites and checks all the time.
     var testedMiB = 32
@@ -37,8 +40,8 @@ struct GuestPlan: Sendable {
     var crash: [String] = []
 
     var unit: String { "perdure@\(name).service" }
-    var path: String { "/etc/perdure/\(name).guest" }
-    var image: String { "/var/lib/guests/\(name).img" }
+    var path: String { "\(user.map { "\($0.home)/.config" } ?? "/etc")/perdure/\(name).guest" }
+    var image: String { "\(user?.home ?? "/var/lib")/guests/\(name).img" }
 
     /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one,
     /// and `queues`.
@@ -86,9 +89,44 @@ struct GuestPlan: Sendable {
 
     /// Writes the definition, and makes the disk's image if there is none yet.
     func write(to system: BootedSystem) async throws {
-        try await system.write(path, definition)
+        let write = #"mkdir -p "${1%/*}" && cat >"$1""#
+        try await system.run(owner(["sh", "-c", write, "sh", path]), input: definition)
         guard let diskFormat else { return }
         let make = "mkdir -p \"${1%/*}\" && { test -e \"$1\" || qemu-img create -q -f \(diskFormat) \"$1\" 16M; }"
-        try await system.run(["sh", "-c", make, "sh", image])
+        try await system.run(owner(["sh", "-c", make, "sh", image]))
+    }
+
+    /// The command as the guest's owner runs it.
+    func owner(_ command: [String]) -> [String] { user.map { $0.entering(command) } ?? command }
+
+    func systemctl(_ arguments: String...) -> [String] {
+        owner(["systemctl"] + (user == nil ? [] : ["--user"]) + arguments)
+    }
+}
+
+/// An account of a booted system.
+struct TestUser: Sendable {
+    let name: String
+    let number: Int
+
+    var home: String { "/home/\(name)" }
+
+    /// Where the user's manager runs, which is told apart by that.
+    var group: String { "/user.slice/user-\(number).slice/user@\(number).service" }
+    var environment: [String] { ["HOME=\(home)", "XDG_RUNTIME_DIR=/run/user/\(number)"] }
+
+    func entering(_ command: [String]) -> [String] {
+        ["setpriv", "--reuid", "\(number)", "--regid", "\(number)", "--init-groups", "env"] + environment + command
+    }
+
+    /// Makes the account, and has its manager run.
+    static func make(_ name: String, on system: BootedSystem) async throws -> TestUser {
+        try await system.run(["useradd", "--create-home", name])
+        let number = try #require(Int(try await system.run(["id", "-u", name]).stdout.dropLast()))
+        try await system.run(["loginctl", "enable-linger", name])
+        try await system.waitUntil("the user's manager") {
+            try await system.property("user@\(number).service", "ActiveState") == "active"
+        }
+        return TestUser(name: name, number: number)
     }
 }

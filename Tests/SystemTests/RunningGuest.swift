@@ -34,8 +34,8 @@ final class RunningGuest {
         self.system = system
         self.plan = plan
         try await plan.write(to: system)
-        try await system.run(["systemctl", "start", plan.unit])
-        console = try await ConsoleFollower(following: plan.name, in: system)
+        try await system.run(plan.systemctl("start", plan.unit))
+        console = try await ConsoleFollower(following: plan.name, of: plan.user, in: system)
     }
 
     /// Defines and starts a guest, and returns when it has booted.
@@ -50,8 +50,8 @@ final class RunningGuest {
 
     /// Starts the unit of a guest that was stopped.
     func startAgain() async throws {
-        try await system.run(["systemctl", "start", unit])
-        console = try await ConsoleFollower(following: name, in: system)
+        try await system.run(plan.systemctl("start", unit))
+        console = try await ConsoleFollower(following: name, of: plan.user, in: system)
         try await waitUntilBooted(3)
     }
 
@@ -73,25 +73,26 @@ final class RunningGuest {
 
     /// Takes the boot that a start by other means has brought about for the guest's.
     func followNewBoot() async throws {
-        console = try await ConsoleFollower(following: name, in: system)
+        console = try await ConsoleFollower(following: name, of: plan.user, in: system)
         try await waitUntilBooted(3)
     }
 
     /// Follows the console with another process: one ends with each guest whose memory file it reads.
     func followAgain() async throws {
-        console = try await ConsoleFollower(following: name, in: system)
+        console = try await ConsoleFollower(following: name, of: plan.user, in: system)
     }
 
     // MARK: Commands
 
     @discardableResult
     func perdure(_ verb: String, _ options: String..., check: Bool = true) async throws -> Output {
-        try await system.run(["perdure", verb, name] + options, deadline: .seconds(120), check: check)
+        let command = ["perdure"] + (plan.user == nil ? [] : ["--user"]) + [verb, name] + options
+        return try await system.run(plan.owner(command), deadline: .seconds(120), check: check)
     }
 
     @discardableResult
     func systemctl(_ verb: String, check: Bool = true) async throws -> Output {
-        try await system.run(["systemctl", verb, unit], deadline: .seconds(180), check: check)
+        try await system.run(plan.systemctl(verb, unit), deadline: .seconds(180), check: check)
     }
 
     /// Kills the supervisor, and returns when the next one says that it is ready.
@@ -131,19 +132,21 @@ final class RunningGuest {
     }
 
     func properties(_ names: String...) async throws -> [String: String] {
-        let command = ["systemctl", "show", "--property", names.joined(separator: ","), "--", unit]
+        let command = plan.systemctl("show", "--property", names.joined(separator: ","), "--", unit)
         let pairs = try await system.run(command).stdout.split(separator: "\n").compactMap { line in
             line.firstIndex(of: "=").map { (String(line[..<$0]), String(line[line.index(after: $0)...])) }
         }
         return Dictionary(pairs) { first, _ in first }
     }
 
+    private func property(_ name: String) async throws -> String { try await properties(name)[name] ?? "" }
+
     func mainPID() async throws -> Int32 {
-        Int32(try await system.property(unit, "MainPID")) ?? 0
+        Int32(try await property("MainPID")) ?? 0
     }
 
     func storedDescriptors() async throws -> Int {
-        Int(try await system.property(unit, "NFileDescriptorStore")) ?? -1
+        Int(try await property("NFileDescriptorStore")) ?? -1
     }
 
     /// Names of the descriptors that systemd handed to this supervisor when it started it.
@@ -158,7 +161,7 @@ final class RunningGuest {
 
     /// Names of the guest's scopes that systemd knows.
     func scopes() async throws -> [String] {
-        let command = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "*.scope"]
+        let command = plan.systemctl("list-units", "--all", "--plain", "--no-legend", "--full", "*.scope")
         return try await system.run(command).stdout.split(separator: "\n").compactMap { line in
             line.split(separator: " ").first.map(String.init)
         }.filter { scope in
@@ -174,7 +177,16 @@ final class RunningGuest {
     }
 
     private func isVMProcess(_ process: SystemProcess) -> Bool {
-        process.arguments.contains("guest=\(name),process=qemu-\(name)")
+        process.arguments.contains("guest=\(name),process=qemu-\(name)") && isOfThatManager(process)
+    }
+
+    private func isInUnit(_ process: SystemProcess) -> Bool {
+        process.cgroup.hasSuffix("/\(unit)") && isOfThatManager(process)
+    }
+
+    /// Another manager's guest may have the same name.
+    private func isOfThatManager(_ process: SystemProcess) -> Bool {
+        plan.user.map { process.cgroup.hasPrefix("\($0.group)/") } ?? !process.cgroup.hasPrefix("/user.slice/")
     }
 
     /// The log on the image of a guest that is off, which has no errors. Clusters that a killed QEMU has allocated and
@@ -230,7 +242,7 @@ final class RunningGuest {
         let inSlice = processes.filter { $0.cgroup.hasPrefix("\(slice)/") }
         #expect(inSlice.map(\.pid) == [status.pid], sourceLocation: sourceLocation)
         #expect(inSlice.map(\.cgroup) == ["\(slice)/\(scope)"], sourceLocation: sourceLocation)
-        let inUnit = processes.filter { $0.cgroup.hasSuffix("/\(unit)") }
+        let inUnit = processes.filter(isInUnit)
         let properties = try await properties("MainPID", "NFileDescriptorStore")
         #expect(inUnit.map { "\($0.pid)" } == [properties["MainPID"]], sourceLocation: sourceLocation)
         #expect(
@@ -258,19 +270,19 @@ final class RunningGuest {
     func expectGone(result: String = "success", sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let state = result == "success" ? "inactive" : "failed"
         try await system.waitUntil("the unit '\(unit)' to be \(state)", deadline: .seconds(120)) {
-            try await system.property(unit, "ActiveState") == state
+            try await property("ActiveState") == state
         }
-        #expect(try await system.property(unit, "Result") == result, sourceLocation: sourceLocation)
+        #expect(try await property("Result") == result, sourceLocation: sourceLocation)
         #expect(try await storedDescriptors() == 0, sourceLocation: sourceLocation)
         // systemd forgets a scope when it has seen its last process end.
         try await system.waitUntil("the guest's scopes to go") { try await scopes().isEmpty }
         #expect(try vmProcesses().map(\.pid) == [], sourceLocation: sourceLocation)
-        let left = try system.processes().filter { $0.cgroup.hasPrefix("\(slice)/") || $0.cgroup.hasSuffix("/\(unit)") }
+        let left = try system.processes().filter { $0.cgroup.hasPrefix("\(slice)/") || isInUnit($0) }
         #expect(left.map(\.arguments) == [], sourceLocation: sourceLocation)
     }
 
     /// The cgroup that the guest's scopes are in.
     private var slice: String {
-        "/perdure.slice/perdure-\(name.replacingOccurrences(of: "-", with: #"\x2d"#)).slice"
+        "\(plan.user?.group ?? "")/perdure.slice/perdure-\(name.replacingOccurrences(of: "-", with: #"\x2d"#)).slice"
     }
 }
