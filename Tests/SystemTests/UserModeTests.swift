@@ -45,6 +45,28 @@ extension SystemTests {
             }
         }
 
+        @Test(.needs(.trixie)) func ordinaryUserHasGuestsUnderSystemd257() async throws {
+            try await withBootedSystem(over: .trixie) { system in
+                // The tree has no libpam-systemd, which tells a user's manager so.
+                let directory = "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
+                try await system.write("/etc/systemd/system/user@.service.d/50-test.conf", directory)
+                try await system.run(["systemctl", "daemon-reload"])
+                let user = try await TestUser.make("dev", on: system)
+                let guest = try await RunningGuest(GuestPlan(user: user), on: system)
+                try expectOwner(user, of: guest)
+                try await guest.perdure("upgrade")
+                try await guest.systemctl("restart")
+                try await guest.expectReceived(generation: 2)
+                let pid = try #require(try await guest.expectGuestIntact().pid)
+                try await guest.killSupervisor()
+                try await system.run(guest.plan.systemctl("daemon-reexec"))
+                #expect(try await guest.expectGuestIntact(pid: pid).generation == 3)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                #expect(try guest.diskLog().problems == [])
+            }
+        }
+
         /// Only what is kept on disk has a file for each user.
         private func keepJournalsApart(on system: BootedSystem) async throws {
             try await system.write("/etc/systemd/journald.conf.d/95-test.conf", "[Journal]\nStorage=persistent\n")
