@@ -209,12 +209,17 @@ extension GuestSupervisor {
     }
 
     private func startScope(for vm: VMProcess) async throws {
+        // What backs an image may be a block device, which the guest's user may have been given the right to read.
+        var devices = [("block-*", "r")]
+        if vm.hardware?.accelerator == .kvm { devices.append(("/dev/kvm", "rw")) }
         let request = Manager.ScopeRequest(
             name: scopeName(vm.generation),
             description: "Perdure guest \(name), VM process \(vm.generation)",
             slice: GuestName.slice(for: name),
             before: unit,
-            pid: vm.record.pid
+            pid: vm.record.pid,
+            // A user's manager has no say in that.
+            devices: geteuid() == 0 ? devices : nil
         )
         let deadline = timeouts.prepare
         try await BlockingCalls.run { try Manager.startScope(request, deadline: deadline) }

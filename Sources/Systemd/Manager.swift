@@ -22,13 +22,24 @@ public enum Manager {
         /// The unit that is stopped before the scope is, at shutdown.
         public var before: String
         public var pid: Int32
+        /// The devices that can be opened in it, with what for (`rw`), as in DeviceAllow=; besides those that need no
+        /// hardware, such as /dev/null. Nil: all that permissions allow. What is open already is not touched.
+        public var devices: [(String, String)]?
 
-        public init(name: String, description: String, slice: String, before: String, pid: Int32) {
+        public init(
+            name: String,
+            description: String,
+            slice: String,
+            before: String,
+            pid: Int32,
+            devices: [(String, String)]?
+        ) {
             self.name = name
             self.description = description
             self.slice = slice
             self.before = before
             self.pid = pid
+            self.devices = devices
         }
     }
 
@@ -47,6 +58,18 @@ public enum Manager {
                 }
                 request.property("Before", type: "as") { request.container("a", "s") { request.append(scope.before) } }
                 request.property("CollectMode", type: "s") { request.append("inactive-or-failed") }
+                guard let devices = scope.devices else { return }
+                request.property("DevicePolicy", type: "s") { request.append("closed") }
+                request.property("DeviceAllow", type: "a(ss)") {
+                    request.container("a", "(ss)") {
+                        for (device, access) in devices {
+                            request.container("r", "ss") {
+                                request.append(device)
+                                request.append(access)
+                            }
+                        }
+                    }
+                }
             }
             request.container("a", "(sa(sv))") {}
         }

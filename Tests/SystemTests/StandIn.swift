@@ -51,6 +51,8 @@ struct StandIn {
             ("connect to an abstract socket of the host", "unix(\"\\0perdure-test\")"),
             ("open /dev/kvm without Accelerator=kvm", "open(my $f, '+<', '/dev/kvm')"),
             ("open /dev/mem", "open(my $f, '<', '/dev/mem')"),
+            ("open /dev/net/tun, which everybody may", "open(my $f, '+<', '/dev/net/tun')"),
+            ("open /dev/fuse, which everybody may", "open(my $f, '+<', '/dev/fuse')"),
             ("leave a core dump", "(grep { /^Max core file size +[1-9u]/ } lines('/proc/self/limits'))"),
             ("have a capability", "(grep { /^Cap(Eff|Prm|Inh|Amb):\\s+0*[1-9a-f]/ } lines('/proc/self/status'))"),
             ("gain privileges by a program", "(grep { /^NoNewPrivs:\\s+0/ } lines('/proc/self/status'))"),
