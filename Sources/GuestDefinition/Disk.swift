@@ -33,6 +33,16 @@ public enum DiskCache: String, Sendable, Codable, CaseIterable {
     var isDirect: Bool { self == .none || self == .directsync }
     /// What the guest sees: whether it has to flush.
     var hasWriteCache: Bool { self != .writethrough && self != .directsync }
+
+    /// Nil where QEMU has no name for it.
+    public init?(writeback: Bool, direct: Bool, noFlush: Bool) {
+        let found = DiskCache.allCases.first { mode in
+            guard mode.isDirect == direct, mode.hasWriteCache == writeback else { return false }
+            return (mode == .unsafe) == noFlush
+        }
+        guard let found else { return nil }
+        self = found
+    }
 }
 
 /// How QEMU reads and writes the image.
@@ -58,6 +68,8 @@ public struct Disk: Sendable, Equatable, Codable {
     public var aio: DiskAIO
     /// At most 20 characters, which is what virtio-blk carries.
     public var serial: String?
+    /// On the PCI bus, of a guest that others have started; nil where it follows from the order of the disks.
+    public var slot: Int?
 
     public init(
         id: String,
@@ -101,5 +113,6 @@ public struct Disk: Sendable, Equatable, Codable {
             aio: try values.decodeIfPresent(DiskAIO.self, forKey: .aio) ?? .threads,
             serial: try values.decodeIfPresent(String.self, forKey: .serial)
         )
+        slot = try values.decodeIfPresent(Int.self, forKey: .slot)
     }
 }

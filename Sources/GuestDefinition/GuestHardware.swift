@@ -89,6 +89,8 @@ extension GuestHardware {
             && networks.count <= QEMUCommandLine.networkSlots.count && networks.allSatisfy(\.isPlausible)
             && networks.reduce(0) { $0 + $1.queues } <= Network.mostQueues
             && credentials?.count ?? 0 <= GuestHardware.mostCredentials
+            && (disks.map(\.slot) + networks.map(\.slot)).allSatisfy { $0.map(QEMUCommandLine.slots.contains) ?? true }
+            && ram.allSatisfy { $0.backend.map(QEMUCommandLine.isIdentifier) ?? true }
     }
 
     /// Each is a descriptor in the store.
@@ -112,12 +114,18 @@ public struct RAMBlock: Sendable, Equatable, Codable {
     public var size: UInt64
     /// Nil where the block is of ordinary pages.
     public var hugePages: HugePageSize?
+    /// See `backendName`.
+    public var backend: String?
 
-    public init(id: String, size: UInt64, hugePages: HugePageSize? = nil) {
+    public init(id: String, size: UInt64, hugePages: HugePageSize? = nil, backend: String? = nil) {
         self.id = id
         self.size = size
         self.hugePages = hugePages
+        self.backend = backend
     }
+
+    /// What QEMU calls it: part of the state that is handed over. A guest that others have started keeps their name.
+    public var backendName: String { backend ?? "ram.\(id)" }
 }
 
 /// A Linux kernel that QEMU loads without firmware menus or a boot loader.

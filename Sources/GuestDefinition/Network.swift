@@ -54,6 +54,10 @@ public struct Network: Sendable, Equatable, Codable {
     public var mtu: Int?
     public var vhost: VHost
     public var forwards: [PortForward]
+    /// On the PCI bus, of a guest that others have started; nil where it follows from the order of the networks.
+    public var slot: Int?
+    /// Whether the card has an option ROM, which only one has that others have started; nil where it has none.
+    public var optionROM: Bool?
 
     public init(
         id: String,

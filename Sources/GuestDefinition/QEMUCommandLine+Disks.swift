@@ -47,7 +47,7 @@ extension QEMUCommandLine {
         if !disk.cache.hasWriteCache { options += ",write-cache=off" }
         switch disk.bus {
         case .virtioBlk:
-            options += ",addr=0x\(hexadecimal(diskSlots.lowerBound + position))"
+            options += ",addr=0x\(hexadecimal(disk.slot ?? diskSlots.lowerBound + position))"
             for case .diskQueueSize(let entries) in remedies { options += ",queue-size=\(entries)" }
             return "virtio-blk-pci,\(options)"
         case .virtioSCSI:

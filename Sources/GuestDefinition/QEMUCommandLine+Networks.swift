@@ -37,7 +37,8 @@ extension QEMUCommandLine {
     /// Without an option ROM: its size is part of what is handed over, and the next QEMU's may have another.
     private static func device(_ network: Network, _ position: Int) -> String {
         var options = "id=nic.\(network.id),netdev=\(backend(of: network)),mac=\(network.mac)"
-        options += ",addr=0x\(String(networkSlots.lowerBound + position, radix: 16)),romfile="
+        options += ",addr=0x\(String(network.slot ?? networkSlots.lowerBound + position, radix: 16))"
+        if network.optionROM != true { options += ",romfile=" }
         // A vector for each queue, one for the control queue, one for changes of the configuration.
         if network.queues > 1 { options += ",mq=on,vectors=\(2 * network.queues + 2)" }
         if let mtu = network.mtu { options += ",host_mtu=\(mtu)" }

@@ -131,6 +131,18 @@ public enum QEMUCommandLine {
     /// PCI slots for disks. From 0x1f on, q35 has devices of its own; the low slots are free for other kinds.
     static let diskSlots = 0x10...0x1e
     static let scsiSlot = 0xf
+    /// All there are.
+    public static let slots = 0...0x1f
+
+    /// Whether QEMU takes it for the ID of an object: it stands on a command line, between commas.
+    public static func isIdentifier(_ text: String) -> Bool {
+        let letters = text.utf8
+        return (1...64).contains(letters.count)
+            && letters.first.map { $0 | 0x20 }.map { (0x61...0x7A).contains($0) } == true
+            && letters.allSatisfy {
+                (0x61...0x7A).contains($0 | 0x20) || (0x30...0x39).contains($0) || "-._".utf8.contains($0)
+            }
+    }
 
     /// QEMU refuses longer names of block nodes.
     static let longestNodeName = 31
@@ -234,7 +246,7 @@ public enum QEMUCommandLine {
         return ["-chardev", backend, "-device", "isa-serial,chardev=console,index=0"]
     }
 
-    private static func backend(_ block: RAMBlock) -> String { "ram.\(block.id)" }
+    private static func backend(_ block: RAMBlock) -> String { block.backendName }
 
     static func json(_ node: some Encodable) -> String {
         let encoder = JSONEncoder()

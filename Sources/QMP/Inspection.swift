@@ -16,6 +16,7 @@ public struct QueryMemoryBackends: QMPCommand {
 public struct QueryMigrationCapabilities: QMPCommand {
     public struct Capability: Decodable, Sendable {
         public let capability: String
+        public let state: Bool
     }
 
     public typealias Reply = [Capability]

@@ -5,12 +5,14 @@ public struct MigrationCapability: Encodable, Sendable {
     public let capability: String
     let state: Bool
 
+    public init(_ capability: String, _ state: Bool) { (self.capability, self.state) = (capability, state) }
+
     /// RAM stays where it is: only what is not in shared, named memory goes into the stream.
-    public static let ignoreShared = MigrationCapability(capability: "x-ignore-shared", state: true)
+    public static let ignoreShared = MigrationCapability("x-ignore-shared", true)
     /// MIGRATION events are sent.
-    public static let events = MigrationCapability(capability: "events", state: true)
+    public static let events = MigrationCapability("events", true)
     /// The loading side takes image locks when it continues, not when it has loaded.
-    public static let lateBlockActivate = MigrationCapability(capability: "late-block-activate", state: true)
+    public static let lateBlockActivate = MigrationCapability("late-block-activate", true)
 }
 
 public struct SetMigrationCapabilities: QMPCommand {

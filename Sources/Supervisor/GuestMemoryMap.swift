@@ -56,7 +56,7 @@ enum GuestMemoryMap {
         let members = members(of: region, lines)
         for block in blocks {
             let place = begin..<(begin + block.size)
-            guard members["ram.\(block.id)"] == place else {
+            guard members[block.backendName] == place else {
                 throw Unreadable("the RAM block '\(block.id)' is not where it should be in '\(region)'")
             }
             for alias in aliases where alias.part.overlaps(place) {

@@ -17,6 +17,10 @@ extension GuestSupervisor {
         try await checkPreflight()
         try await next.prepareLoad(from: inventory[Inventory.state])
         guard ledger.phase == .running, let current else { return }
+        if current.record.isForeign {
+            let capabilities = SetMigrationCapabilities([.ignoreShared, .events])
+            try await current.qmp.execute(capabilities, deadline: GuestSupervisor.answerDeadline)
+        }
         try await current.prepareSave(to: inventory[Inventory.state])
     }
 

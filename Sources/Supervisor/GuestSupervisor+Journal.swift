@@ -25,6 +25,7 @@ enum Notice {
     case guestPanicked
     case memoryAdded(DIMM)
     case memoryRemoved(String)
+    case notTakenOver(String)
 }
 
 extension GuestSupervisor {
@@ -101,6 +102,13 @@ extension GuestSupervisor {
             )
         case .memoryRemoved(let id):
             log("Guest '\(name)' has given memory '\(id)' up", .notice, .memoryRemoved, ["PERDURE_MEMORY": id])
+        case .notTakenOver(let reason):
+            log(
+                "Guest '\(name)' was not taken over, and runs on in the QEMU that others have started: \(reason)",
+                .error,
+                .notTakenOver,
+                ["PERDURE_REASON": reason]
+            )
         case .guestPanicked: log("The kernel of guest '\(name)' has panicked", .error, .guestPanicked)
         }
     }

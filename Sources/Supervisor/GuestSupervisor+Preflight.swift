@@ -27,6 +27,9 @@ extension GuestSupervisor {
         preflight.bootedIn = ledger.bootedIn
         if let next {
             try await gatherMachine(&preflight, of: next.qmp)
+            if current?.record.isForeign == true {
+                preflight.pci = try await next.qmp.execute(QueryPCI(), deadline: questionDeadline).functions
+            }
             if case .up(var cpu) = preflight.machine {
                 cpu?.names = []
                 next.cpu = cpu
@@ -164,7 +167,7 @@ extension GuestSupervisor {
         let nextMappings = try next.map { try Mappings(of: $0.record.pid) }
         return try ledger.hardware.memoryBlocks.map { block in
             let file = inventory[Inventory.ram(block.id)]
-            var ram = Preflight.RAM(id: block.id, size: block.size, isStored: file != nil)
+            var ram = Preflight.RAM(id: block.id, backend: block.backend, size: block.size, isStored: file != nil)
             guard let identity = try file?.identity() else { return ram }
             ram.mapped = mappings?.length(of: identity, shared: true)
             ram.mappedByNext = nextMappings?.length(of: identity, shared: isShared)
@@ -193,7 +196,11 @@ extension GuestSupervisor {
         running.backends = try await vm.qmp.execute(QueryMemoryBackends(), deadline: deadline).map { backend in
             Preflight.Backend(id: backend.id?.description ?? "", size: backend.size, isShared: backend.share ?? false)
         }
-        running.commandLine = vm.commandLine
+        if vm.record.isForeign {
+            running.pci = try await vm.qmp.execute(QueryPCI(), deadline: deadline).functions
+        } else {
+            running.commandLine = vm.commandLine
+        }
         if vm.cpu == nil { vm.cpu = try await CPUFeatures(asking: vm.qmp, deadline: deadline) }
         running.cpu = vm.cpu
         let pid = vm.record.pid

@@ -24,6 +24,13 @@ extension GuestSupervisor {
         }
         evidence.hasOtherDescriptors = inventory.names.contains { $0 != Inventory.ledger }
         await fetchLedger()
+        if inventory.isEmpty, let adoption {
+            do {
+                try await takeOver(adoption)
+            } catch {
+                return (.unclear(reason: "\(error)"), false)
+            }
+        }
         if let file = inventory[Inventory.ledger] {
             do {
                 let (ledgerFile, ledger) = try LedgerFile.open(file)

@@ -91,6 +91,9 @@ public actor GuestSupervisor {
     private var watches: [ReadWatch] = []
     private(set) var watchdog: Timer?
     private var reloadWatch: ReloadWatch?
+    /// To a 'perdure adopt' that waits.
+    var adoption: AdoptionLink?
+    var isLettingGo = false
     var control: ControlServer?
     var agent: AgentChannel?
     var display: DisplayServer?
@@ -131,6 +134,7 @@ public actor GuestSupervisor {
                 }
             }
         )
+        adoption = AdoptionLink(guest: name)
         // What a restart before this one left half done must be known before anything is asked of systemd.
         let (decision, isRestart) = await recover()
         // Whoever asks is answered from what there is of the guest, not from before it was looked for.
@@ -161,6 +165,7 @@ public actor GuestSupervisor {
             // An operation takes megabytes, to read what QEMU says of itself; the supervisor stays for years.
             ResidentMemory.trim()
         }
+        concludeAdoption()
         seeThatItRuns()
         openAgentChannel()
         openDisplay()
@@ -174,13 +179,16 @@ public actor GuestSupervisor {
         case .ready:
             Notifier.send("READY=1")
             startWatchdog()
-        case .exit(let status):
-            Notifier.send("STOPPING=1")
-            control?.close()
-            closeAgentChannel()
-            closeDisplay()
-            end(status.rawValue)
+        case .exit(let status): leave(status)
         }
+    }
+
+    func leave(_ status: Lifecycle.ExitStatus) {
+        Notifier.send("STOPPING=1")
+        control?.close()
+        closeAgentChannel()
+        closeDisplay()
+        end(status.rawValue)
     }
 
     private func run(_ step: Step) async {

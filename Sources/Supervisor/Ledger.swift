@@ -130,6 +130,16 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var sockets: [String: Int32]?
     /// The numbers under which it has queues of networks open, by their names in the inventory.
     var taps: [String: Int32]?
+    /// What it was before, of a process that Perdure did not start; nil for its own.
+    var foreign: ForeignState?
+
+    var isForeign: Bool { foreign != nil }
+}
+
+/// What is put back when a VM process that others have started is left to them after all.
+struct ForeignState: Codable, Equatable, Sendable {
+    /// Migration's capabilities that a handover sets, as they were.
+    var capabilities: [String: Bool]
 }
 
 /// The numbers under which a VM process has what belongs to its serial console.

@@ -43,6 +43,7 @@ package enum MessageID: String, CaseIterable, Sendable {
     case powerButton = "6808fa0815964492a2dbb9d356f253ec"
     case killed = "ab2ff31c1ba04675be3a0f11c8ef7b8d"
     case held = "a7d5d0d5788c49fc9bdd57bb4993441d"
+    case notTakenOver = "6859664a3f2145569d3d1d948688ac44"
     case restored = "2eafaac5a60b4ff386e9e6c58612dc0f"
 
     /// What has happened, in a word that programs can go by: `handover-done`.

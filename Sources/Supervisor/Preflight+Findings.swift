@@ -36,7 +36,7 @@ extension Preflight {
             }
         }
         guard let running else { return found }
-        let known = Dictionary(uniqueKeysWithValues: ram.map { (Inventory.ram($0.id), $0.size) })
+        let known = Dictionary(uniqueKeysWithValues: ram.map { ($0.backend ?? Inventory.ram($0.id), $0.size) })
         for backend in running.backends {
             if known[backend.id] == nil {
                 found.append(
@@ -176,6 +176,7 @@ extension Preflight {
             }
         }
         guard let running else { return found }
+        if let had = running.pci { return found + pciFindings(had, running.title) }
         let had = CommandLineParts(running.commandLine).devices
         if had != parts.devices {
             found.append(
@@ -202,6 +203,22 @@ extension Preflight {
                 "the guest has booted in QEMU \(bootedIn), which made the queues of \(devices.joined(separator: ", ")) longer "
                     + "than \(facts.title) can make them",
                 "'systemctl stop perdure@\(guest)' and 'systemctl start perdure@\(guest)', when it suits the guest"
+            )
+        ]
+    }
+
+    /// What others have started may have the same devices by other words.
+    private func pciFindings(_ had: [PCIFunction], _ title: String) -> [Finding] {
+        guard let pci, Set(pci) != Set(had) else { return [] }
+        let lost = had.filter { !pci.contains($0) }.map(\.description)
+        let new = pci.filter { !had.contains($0) }.map(\.description)
+        return [
+            Finding(
+                .blocker,
+                .devicesDiffer,
+                "\(title) has on its PCI bus \(lost.isEmpty ? "no more" : lost.joined(separator: ", ")), "
+                    + "and the next one would have \(new.isEmpty ? "no more" : new.joined(separator: ", "))",
+                "the guest can't be taken over"
             )
         ]
     }

@@ -7,6 +7,8 @@ struct Preflight: Sendable {
     /// A block of RAM that the guest has by the ledger.
     struct RAM: Equatable, Sendable {
         var id: String
+        /// What QEMU calls it; nil where that is as in the store.
+        var backend: String?
         /// Bytes.
         var size: UInt64
         var isStored: Bool
@@ -33,6 +35,8 @@ struct Preflight: Sendable {
         var blockers: [String] = []
         var backends: [Backend] = []
         var commandLine: [String] = []
+        /// What the guest sees of the PCI bus; nil where its command line says it all.
+        var pci: [PCIFunction]?
         var cpu: CPUFeatures?
         var qemu: String
         var version: QEMUVersion
@@ -44,6 +48,10 @@ struct Preflight: Sendable {
         /// It does not come up; the reason is in QEMU's words.
         case refused(String)
         case up(cpu: CPUFeatures?)
+
+        var cpu: CPUFeatures? {
+            if case .up(let cpu) = self { cpu } else { nil }
+        }
     }
 
     enum Program: Sendable {
@@ -77,4 +85,6 @@ struct Preflight: Sendable {
     var bootedIn: QEMUVersion?
     /// Paths that the definition names of files that are read when a guest is started, and that are not there.
     var goneFiles: [String] = []
+    /// As the next VM process has it, where that is asked for.
+    var pci: [PCIFunction]?
 }

@@ -93,7 +93,7 @@ public struct QEMUFacts: Sendable {
                 models.prefix(QEMUFacts.mostNames).filter { isName($0.name) && $0.aliasOf.map(isName) != false }
                     .map { ($0.name, $0.aliasOf ?? $0.name) }
             ) { first, _ in first },
-            hasFileMigration: enumeration(with: ["socket", "exec", "rdma", "file"]) != nil,
+            hasFileMigration: schema.hasFileMigration,
             hasExitOnError: schema.contains { entity in
                 let names = Set((entity.members ?? []).compactMap(\.name))
                 return entity.metaType == "object" && names.isSuperset(of: ["uri", "exit-on-error"])

@@ -44,6 +44,16 @@ extension VMProcess {
         try await qmp.execute(AddDescriptor(set: VMProcess.descriptorSet), passing: file, deadline: deadline)
     }
 
+    /// Takes back what was handed over and not used.
+    func forgetState() async {
+        let deadline = GuestSupervisor.answerDeadline
+        if record.hasFileMigration {
+            _ = try? await qmp.execute(RemoveDescriptors(set: VMProcess.descriptorSet), deadline: deadline)
+        } else {
+            _ = try? await qmp.execute(CloseDescriptor(name: VMProcess.descriptorName), deadline: deadline)
+        }
+    }
+
     /// Saves the device state of a stopped guest, and returns its size in bytes.
     func save(into file: Descriptor?, deadline: Duration) async throws -> UInt64 {
         if !isPreparedToSave { try await prepareSave(to: file) }

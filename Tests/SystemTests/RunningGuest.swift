@@ -48,6 +48,13 @@ final class RunningGuest {
         try await waitUntilBooted(ticks)
     }
 
+    /// A guest that was started by other means, in the middle of its life.
+    init(running plan: GuestPlan, on system: BootedSystem) async throws {
+        self.system = system
+        self.plan = plan
+        console = try await ConsoleFollower(following: plan.name, in: system)
+    }
+
     /// Starts the unit of a guest that was stopped.
     func startAgain() async throws {
         try await system.run(plan.systemctl("start", unit))
