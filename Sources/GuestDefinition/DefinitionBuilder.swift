@@ -48,6 +48,7 @@ struct DefinitionBuilder {
             stop: stop(),
             crash: crash(),
             consoleRetain: consoleRetain(enable),
+            consoleForward: consoleForward(enable),
             files: problems.sources.map(\.path)
         )
     }
@@ -194,6 +195,19 @@ struct DefinitionBuilder {
             problems.add("Retain= has no effect, because the console is off by Enable=no", at: place, .warning)
         }
         return retain
+    }
+
+    private mutating func consoleForward(_ isEnabled: Bool) -> Bool {
+        let console = section(.console)
+        guard let forward = value("ForwardToJournal", console, Values.boolean) else { return false }
+        if !isEnabled, let place = console?.assignments["ForwardToJournal"]?.place {
+            problems.add(
+                "ForwardToJournal= has no effect, because the console is off by Enable=no",
+                at: place,
+                .warning
+            )
+        }
+        return forward
     }
 
     func section(_ kind: SectionKind) -> Section? {

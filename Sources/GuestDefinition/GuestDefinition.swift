@@ -14,6 +14,8 @@ public struct GuestDefinition: Sendable, Equatable {
     public var crash: CrashPolicy
     /// How much console output is kept, in bytes: 64 KiB to 64 MiB.
     public var consoleRetain: UInt64
+    /// Whether each line of the serial console's output goes into the journal, too.
+    public var consoleForward: Bool
     /// All files read, the main file first, then drop-ins in the order they were applied.
     public var files: [String]
 
@@ -27,6 +29,7 @@ public struct GuestDefinition: Sendable, Equatable {
         stop: StopPolicy = StopPolicy(),
         crash: CrashPolicy? = nil,
         consoleRetain: UInt64 = GuestDefinition.defaultConsoleRetain,
+        consoleForward: Bool = false,
         files: [String] = []
     ) {
         self.name = name
@@ -38,6 +41,7 @@ public struct GuestDefinition: Sendable, Equatable {
         self.stop = stop
         self.crash = crash ?? CrashPolicy(dumpDirectory: CrashPolicy.defaultDumpDirectory(of: name))
         self.consoleRetain = consoleRetain
+        self.consoleForward = consoleForward
         self.files = files
     }
 

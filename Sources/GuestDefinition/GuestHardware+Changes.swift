@@ -151,6 +151,11 @@ public struct DefinitionChanges: Sendable, Equatable {
         changes.compare("[Stop] LimitSec=", definition.stop.limit, known.stop.limit)
         changes.compare(definition.crash, known.crash)
         changes.compare("[Console] Retain=", sizeText(definition.consoleRetain), sizeText(known.consoleRetain))
+        changes.compare(
+            "[Console] ForwardToJournal=",
+            definition.consoleForward ? "yes" : "no",
+            known.consoleForward ? "yes" : "no"
+        )
         applied += changes.sentences
     }
 }

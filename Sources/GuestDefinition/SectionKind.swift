@@ -48,7 +48,7 @@ enum SectionKind: String, CaseIterable {
         case .qemu: ["ExtraArguments"]
         case .cloudInit: ["InstanceID", "Hostname", "SSHKeys", "UserData", "NetworkConfig"]
         case .credential: ["Name", "File"]
-        case .console: ["Enable", "Retain"]
+        case .console: ["Enable", "Retain", "ForwardToJournal"]
         case .handover:
             [
                 "PrepareTimeoutSec", "SyncTimeoutSec", "StopTimeoutSec", "SaveTimeoutSec", "LoadTimeoutSec",

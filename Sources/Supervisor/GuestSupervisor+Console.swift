@@ -33,13 +33,26 @@ extension GuestSupervisor {
     /// not keep the loop from everything else.
     private static let consoleRest = Duration.seconds(1)
 
+    /// How often it is looked at where it can't be watched.
+    private static let consoleInterval = Duration.seconds(10)
+
     /// Gives back what lies further behind than [Console] Retain= says, now and whenever the guest has written more.
     func trimConsole() {
-        guard consoleWatch == nil, consoleTimer == nil, let log = inventory[Inventory.consoleLog],
-            let writes = try? FileWatch.writes(to: log)
-        else { return }
-        consoleWatch = loop.whenReadable(writes.descriptor) { [weak self] in
-            self?.assumeIsolated { $0.restFromConsole() }
+        guard consoleWatch == nil, consoleTimer == nil, let log = inventory[Inventory.consoleLog] else { return }
+        do {
+            let writes = try FileWatch.writes(to: log)
+            consoleWatch = loop.whenReadable(writes.descriptor) { [weak self] in
+                self?.assumeIsolated { $0.restFromConsole(GuestSupervisor.consoleRest) }
+            }
+        } catch {
+            // A user can have only so many of what watches files.
+            if !isConsoleUnwatched { journal(.consoleUnwatched("\(error)")) }
+            isConsoleUnwatched = true
+            restFromConsole(GuestSupervisor.consoleInterval)
+        }
+        loop.spawn {
+            // More than was logged at once: there may be nothing more to wake for it.
+            if await forwardConsole(), consoleTimer == nil { restFromConsole(GuestSupervisor.consoleRest) }
         }
         let retain = definition?.consoleRetain ?? 1 << 20
         // Looked at only after the watch is there: what is written in between is not missed.
@@ -48,9 +61,9 @@ extension GuestSupervisor {
         if (try? MemoryFile.discard(log, first: keepFrom)) != nil { consoleTrimmedTo = keepFrom }
     }
 
-    private func restFromConsole() {
+    private func restFromConsole(_ rest: Duration) {
         consoleWatch = nil
-        consoleTimer = loop.after(GuestSupervisor.consoleRest) { [weak self] in
+        consoleTimer = loop.after(rest) { [weak self] in
             self?.assumeIsolated { supervisor in
                 supervisor.consoleTimer = nil
                 supervisor.trimConsole()

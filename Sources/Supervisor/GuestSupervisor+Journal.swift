@@ -17,6 +17,8 @@ enum Notice {
     case networkProblem(String, String)
     case vmProcessSilent(String)
     case consoleInputFailed(String, String)
+    case consoleUnwatched(String)
+    case consoleBehind(bytes: UInt64)
     case dumped(MemoryDump.Result)
     case startingAnew(number: Int, of: Int)
     /// Something of the guest can't be reached from outside.
@@ -71,6 +73,14 @@ extension GuestSupervisor {
             log("\(title) of guest '\(name)' does not answer QMP; the watchdog is not fed", .error, .vmProcessSilent)
         case .consoleInputFailed(let title, let reason):
             log("\(title) of guest '\(name)' takes no console input: \(reason)", .warning)
+        case .consoleUnwatched(let reason):
+            log(
+                "The console of guest '\(name)' can't be watched, and is looked at every 10 s: \(reason); raise "
+                    + "'/proc/sys/fs/inotify/max_user_instances'",
+                .warning
+            )
+        case .consoleBehind(let bytes):
+            log("Guest '\(name)' writes too fast for the journal: \(bytes) bytes of its console are not here", .warning)
         case .dumped(let dump):
             log(
                 "The RAM of guest '\(name)' is kept in '\(dump.path)': \(dump.written >> 20) of \(dump.bytes >> 20) MiB, "

@@ -24,7 +24,8 @@ extension GuestSupervisor {
         let policy = definition?.stop ?? StopPolicy()
         let patience = policy.timeout
         let limit = ContinuousClock.now + policy.limit
-        var progress = await self.progress(of: current)
+        let begin = await self.progress(of: current)
+        var progress = begin
         var giveUp = ContinuousClock.now + patience
         while !current.isPoweredOff && current.end == nil {
             guard limit > .now else {
@@ -40,7 +41,7 @@ extension GuestSupervisor {
             Notifier.send("EXTEND_TIMEOUT_USEC=\((nap + GuestSupervisor.killDeadline * 2).microseconds)")
             await powerOffOrTimer(nap)
             if current.isPoweredOff || current.end != nil { return }
-            let now = await self.progress(of: current)
+            let now = await self.progress(of: current).limited(since: begin)
             if now != progress { giveUp = .now + patience }
             progress = now
             _ = try? await current.qmp.execute(SystemPowerdown(), deadline: GuestSupervisor.answerDeadline)
@@ -48,11 +49,15 @@ extension GuestSupervisor {
     }
 
     /// A guest that shuts down writes to its console or to its disks.
-    private func progress(of vm: VMProcess) async -> [UInt64] {
+    private func progress(of vm: VMProcess) async -> PowerOffProgress {
         let console = (try? inventory[Inventory.consoleLog]?.size()) ?? 0
         let devices = try? await vm.qmp.execute(QueryBlockStatistics(), deadline: GuestSupervisor.answerDeadline)
-        return [console]
-            + (devices ?? []).flatMap { [$0.stats.readOperations, $0.stats.writeOperations, $0.stats.flushOperations] }
+        return PowerOffProgress(
+            console: console,
+            disks: (devices ?? []).flatMap {
+                [$0.stats.readOperations, $0.stats.writeOperations, $0.stats.flushOperations]
+            }
+        )
     }
 
     private func powerOffOrTimer(_ delay: Duration) async {
@@ -79,6 +84,7 @@ extension GuestSupervisor {
     func emptyStore() async throws {
         for vm in [current, next, previous].compactMap({ $0 }) { try await kill(vm) }
         (current, next, previous) = (nil, nil, nil)
+        await finishConsole()
         (consoleWatch, consoleTimer, consoleTrimmedTo) = (nil, nil, 0)
         closeAgentChannel()
         closeDisplay()
@@ -138,5 +144,22 @@ extension GuestSupervisor {
         guard let vm = processes[pid] else { return }
         for waiting in vm.whenEnded { waiting.resume() }
         vm.whenEnded = []
+    }
+}
+
+/// How far a guest has come with its power-off, as far as that is seen from outside.
+struct PowerOffProgress: Equatable, Sendable {
+    /// Bytes.
+    var console: UInt64
+    /// Operations.
+    var disks: [UInt64] = []
+
+    /// More than a system that shuts down says. A guest that goes on has other things to say, and would be waited for
+    /// as long as it says them.
+    static let mostConsole: UInt64 = 256 << 10
+
+    func limited(since begin: PowerOffProgress) -> PowerOffProgress {
+        let said = console > begin.console ? console - begin.console : 0
+        return PowerOffProgress(console: begin.console + min(said, PowerOffProgress.mostConsole), disks: disks)
     }
 }

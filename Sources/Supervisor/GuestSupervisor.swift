@@ -71,6 +71,9 @@ public actor GuestSupervisor {
     var consoleTrimmedTo: UInt64 = 0
     var consoleWatch: ReadWatch?
     var consoleTimer: Timer?
+    /// The console's output can't be watched, and was said to be looked at now and then only.
+    var isConsoleUnwatched = false
+    var isForwarding = false
     var powerOffWaiter: CheckedContinuation<Void, Never>?
     var reloadWaiter: CheckedContinuation<Void, Never>?
     var isStopWanted = false

@@ -50,6 +50,8 @@ struct Ledger: Codable, Equatable, Sendable {
     var bootedIn: QEMUVersion?
     /// Nil where no handover was tried yet.
     var handovers: HandoverCounters?
+    /// How many bytes of the console's output are in the journal; nil where they do not go there.
+    var consoleForwarded: UInt64?
 }
 
 extension Ledger {

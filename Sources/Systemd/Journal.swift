@@ -18,22 +18,26 @@ public struct JournalEntry: Sendable, Equatable {
     public var messageID: String?
     /// Names are upper case; values may hold anything.
     public var fields: [String: String]
+    /// Who says it, as journalctl shows it and takes it with '-t'.
+    public var identifier: String
 
     public init(
         _ message: String,
         priority: Priority = .info,
         messageID: String? = nil,
-        fields: [String: String] = [:]
+        fields: [String: String] = [:],
+        identifier: String = "perdure"
     ) {
         self.message = message
         self.priority = priority
         self.messageID = messageID
         self.fields = fields
+        self.identifier = identifier
     }
 
     /// Sends the entry to the journal; to standard error where there is no journal.
     public func send() {
-        var lines = ["MESSAGE=\(message)", "PRIORITY=\(priority.rawValue)", "SYSLOG_IDENTIFIER=perdure"]
+        var lines = ["MESSAGE=\(message)", "PRIORITY=\(priority.rawValue)", "SYSLOG_IDENTIFIER=\(identifier)"]
         if let messageID { lines.append("MESSAGE_ID=\(messageID)") }
         lines += fields.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let buffers = lines.map { Array($0.utf8) }

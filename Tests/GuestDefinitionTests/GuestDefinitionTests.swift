@@ -114,6 +114,7 @@ struct GuestDefinitionTests {
                         dumpRetain: 100
                     ),
                     consoleRetain: 256 << 10,
+                    consoleForward: true,
                     files: ["/etc/perdure/demo.guest"]
                 )
         )

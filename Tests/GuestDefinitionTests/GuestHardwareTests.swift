@@ -67,6 +67,7 @@ struct GuestHardwareTests {
         definition.crash.dumpDirectory = "/srv/dumps"
         definition.crash.dumpRetain = 1
         definition.consoleRetain = 2 << 20
+        definition.consoleForward = true
         let changes = DefinitionChanges(to: definition, from: known, running: running)
         #expect(changes.waiting.map { $0.prefix { $0 != "=" } } == ["[CPU] Count", "[Disk data] Serial"])
         #expect(
@@ -84,6 +85,7 @@ struct GuestHardwareTests {
                 "[Crash] DumpDirectory= is /srv/dumps, the supervisor has /var/lib/perdure/a",
                 "[Crash] DumpRetain= is 1, the supervisor has 2",
                 "[Console] Retain= is 2M, the supervisor has 1M",
+                "[Console] ForwardToJournal= is yes, the supervisor has no",
             ]
         )
         let next = running.applyingHostSettings(of: wanted)

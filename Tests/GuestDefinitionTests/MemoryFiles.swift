@@ -181,6 +181,7 @@ let fullText = """
     [Console]
     Enable=true
     Retain=256K
+    ForwardToJournal=yes
 
     [Handover]
     PrepareTimeoutSec=1min 30s

@@ -65,6 +65,15 @@ extension SystemTests {
                 let given = try await guest.journal(.stepWentOn)
                 #expect(given.last?["PERDURE_STEP"] == "await-power-off")
                 #expect(given.last?["PERDURE_REASON"]?.contains("no progress") == true)
+
+                // One that floods its console has something else to say than that it shuts down.
+                try await guest.define { $0.options = ["ignore_power_button=1", "tick_ms=1"] }
+                try await guest.startAgain()
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                let flood = try await guest.journal(.stepWentOn)
+                #expect(flood.count == given.count + 1)
+                #expect(flood.last?["PERDURE_REASON"]?.contains("no progress") == true)
             }
         }
 
