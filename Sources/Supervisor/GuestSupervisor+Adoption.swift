@@ -47,6 +47,8 @@ extension GuestSupervisor {
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .running, generation: 0, hardware: hardware)
         ledger?.files = files.keys.sorted()
+        // One that was itself handed a guest is refused for its command line.
+        ledger?.bootedIn = machine.version
         // The handover begins as it does after a restart.
         ledger?.isRestart = true
         try self.record { $0.setCurrent(record) }
