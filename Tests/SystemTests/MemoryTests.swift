@@ -66,6 +66,37 @@ extension SystemTests {
             }
         }
 
+        private static let largePool = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages"
+
+        /// One page of 1 GiB, where the host has so much in one piece. It is given back afterwards.
+        @Test func aPageOfOneGiB() async throws {
+            guard let before = try? String(contentsOfFile: Self.largePool, encoding: .utf8) else {
+                return print("There are no huge pages of 1 GiB on this machine.")
+            }
+            func write(_ count: String) throws {
+                try count.write(toFile: Self.largePool, atomically: false, encoding: .utf8)
+            }
+            let had = Int(before.filter(\.isNumber)) ?? 0
+            defer { try? write("\(had)") }
+            try? write("\(had + 1)")
+            guard Int(try String(contentsOfFile: Self.largePool, encoding: .utf8).filter(\.isNumber)) == had + 1 else {
+                return print("There is no free piece of 1 GiB in this machine's memory.")
+            }
+            try await withBootedSystem { system in
+                let plan = GuestPlan(ramMiB: 1024, diskFormat: nil)
+                try await system.write("/etc/perdure/web.guest.d/pages.conf", "[RAM main]\nHugePages=1G\n")
+                let guest = try await RunningGuest(plan, on: system)
+                for _ in 0..<3 { try await guest.perdure("upgrade") }
+                try await guest.killSupervisor()
+                #expect(try await guest.expectGuestIntact().generation == 4)
+                let pid = try #require(try await guest.status().pid)
+                let maps = try await system.run(["grep", "-A25", "/memfd:ram.main", "/proc/\(pid)/smaps"]).stdout
+                #expect(maps.contains(/KernelPageSize: +1048576 kB/), "\(maps)")
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+            }
+        }
+
         private static let pool = "/proc/sys/vm/nr_hugepages"
         /// For a guest of 128 MiB, and for what a rehearsal copies.
         private static let pages = 72
