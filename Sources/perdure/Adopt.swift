@@ -31,11 +31,13 @@ struct Adopt: AsyncParsableCommand {
     var dryRun = false
 
     private var unit: String { "perdure@\(name).service" }
-    private var definitionPath: String { "\(DefinitionLoader.systemDirectories[0])/\(name).guest" }
+    private var definitionPath: String { "\(Locations.system.definitions[0])/\(name).guest" }
 
     func run() async throws {
         if let problem = GuestName.problem(with: name) { throw Exit.usage(problem) }
-        guard geteuid() == 0 else { throw Exit.failure("only root can take over a QEMU") }
+        guard geteuid() == 0, !Locations.current.isUser else {
+            throw Exit.usage("only root can take over a QEMU, and only for the system's own service manager")
+        }
         try refuseWhatIsThere()
         let loop = EventLoop(label: "perdure-adopt")
         let monitor = try connect()
@@ -62,7 +64,7 @@ struct Adopt: AsyncParsableCommand {
     // MARK: Before anything is changed
 
     private func refuseWhatIsThere() throws {
-        for directory in DefinitionLoader.systemDirectories where access("\(directory)/\(name).guest", F_OK) == 0 {
+        for directory in Locations.system.definitions where access("\(directory)/\(name).guest", F_OK) == 0 {
             throw Exit.refused("there is a guest '\(name)' already, in '\(directory)/\(name).guest'")
         }
         guard (try? GuestClient(name)) == nil else { throw Exit.refused("the guest '\(name)' is running already") }
@@ -125,7 +127,7 @@ struct Adopt: AsyncParsableCommand {
 
     /// Writes the definition, and makes sure that it says what is there.
     private func write(_ text: String, _ machine: ForeignMachine) throws {
-        try Directory.make(DefinitionLoader.systemDirectories[0])
+        try Directory.make(Locations.system.definitions[0])
         let file = try Descriptor.create(definitionPath, mode: 0o644)
         do {
             try file.write(Array(text.utf8), at: 0)
