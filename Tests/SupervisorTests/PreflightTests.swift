@@ -168,6 +168,13 @@ struct PreflightTests {
         Row(.blocker, .devicesDiffer, "would have 'isa-serial,chardev=console,index=0', 'virtio-blk-pci") {
             $0.running?.commandLine += ["-device", "edu,id=a"]
         },
+        // What others have started is compared by what its guest sees.
+        Row(.blocker, .devicesDiffer, "on its PCI bus 1af4:1001 at 5.0, and the next one would have 1af4:1001 at 10.0")
+        {
+            $0.running?.commandLine = ["qemu", "-device", "virtio-blk-pci"]
+            $0.running?.pci = [PCIFunction(slot: 5, function: 0, vendor: 0x1AF4, device: 0x1001)]
+            $0.pci = [PCIFunction(slot: 16, function: 0, vendor: 0x1AF4, device: 0x1001)]
+        },
         Row(.blocker, .guestNotRunning, "in QEMU's state 'paused'") { $0.running?.state = .paused },
         Row(.blocker, .migrationBlocked, "can't save this guest: VFIO") { $0.running?.blockers = ["VFIO"] },
         Row(.blocker, .qemuUnusable, "it exited") { $0.program = .unusable("it exited") },
