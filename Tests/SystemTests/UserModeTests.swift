@@ -38,10 +38,10 @@ extension SystemTests {
                 try await expectRefusals(guest)
                 #expect(try await other.expectGuestIntact().generation == 1)
                 try expectOwner(user, of: guest)
-                try await guest.systemctl("stop")
+                try await expectRemovalOfThePackageAsks(guest)
+                try await other.expectGone()
                 try await guest.expectGone()
                 #expect(try guest.diskLog().problems == [])
-                #expect(try await other.expectGuestIntact().generation == 1)
             }
         }
 
@@ -65,6 +65,21 @@ extension SystemTests {
                 try await guest.expectGone()
                 #expect(try guest.diskLog().problems == [])
             }
+        }
+
+        /// The package goes only when there are no guests, or is told to power them off, those of users as well.
+        private func expectRemovalOfThePackageAsks(_ guest: RunningGuest) async throws {
+            let system = guest.system
+            let script = URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "../../packaging/debian/perdure.prerm").standardized
+            try await system.write("/run/prerm", String(contentsOf: script, encoding: .utf8))
+            let refused = try await system.run(["sh", "/run/prerm", "remove"], check: false)
+            #expect(refused.status == 1, "\(refused)")
+            #expect(refused.stderr.contains("  perdure@web.service\n"))
+            #expect(refused.stderr.contains("  user dev: perdure@web.service\n"))
+            try await guest.expectGuestIntact()
+            try await system.run(["touch", "/run/perdure/force-remove"])
+            try await system.run(["sh", "/run/prerm", "remove"], deadline: .seconds(180))
         }
 
         /// Only what is kept on disk has a file for each user.
