@@ -12,6 +12,7 @@ extension SystemTests {
                 let vm = try #require(try await other.status().pid)
                 let user = try user(of: try #require(try other.vmProcesses().first))
                 try await listen(on: system)
+                try await Exposure.expectDocumented(on: system)
 
                 let standIn = StandIn(other: other, vm: vm)
                 try await standIn.install()

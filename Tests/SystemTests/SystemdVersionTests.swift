@@ -18,6 +18,7 @@ extension SystemTests {
                 let pid = try await guest.expectGuestIntact().pid
                 #expect(try await guest.status().generation == 2)
                 try await expectNoWarnings(of: guest)
+                try await Exposure.expectDocumented(on: system)
 
                 try await guest.killSupervisor()
                 try await guest.expectReceived(generation: 2)
