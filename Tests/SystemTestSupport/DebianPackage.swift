@@ -32,7 +32,11 @@ package struct DebianPackage: Sendable {
         return DebianPackage(path: target, version: version)
     }
 
-    /// What is installed of a package, without its maintainer scripts, packed again with a higher version.
+    /// The package's own tests, as autopkgtest runs them.
+    package static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .appendingPathComponent("../../packaging/debian/tests").standardizedFileURL.path
+
+    /// What is installed of a package, packed again with a higher version.
     /// - Parameters:
     ///   - tree: where it is installed; on this machine where it is nil.
     ///   - directory: where it is made; must exist.
@@ -41,27 +45,11 @@ package struct DebianPackage: Sendable {
         from tree: DebianTree? = nil,
         in directory: String
     ) async throws -> DebianPackage {
-        let script = #"""
-            set -eu
-            mkdir -p "$2/tree/DEBIAN"
-            export DPKG_ADMINDIR="$3/var/lib/dpkg"
-            version=$(dpkg-query -W -f '${Version}' "$1")+next
-            format='Package: ${Package}\nVersion: '$version'\nArchitecture: ${Architecture}\nMaintainer: ${Maintainer}\n'
-            dpkg-query -W -f "$format"'Depends: ${Depends}\nDescription: ${Description}\n' "$1" >"$2/tree/DEBIAN/control"
-            cd "$3/"
-            # What was left out when it was installed, such as its manual pages, is listed and not there.
-            dpkg-query -L "$1" | sed 's,^/,,' | while read -r file; do
-                if [ -L "$file" ] || [ -f "$file" ]; then cp -a --parents "$file" "$2/tree"; fi
-            done
-            dpkg-deb --root-owner-group -Znone --build "$2/tree" "$2/$1.deb" >&2
-            rm -r "$2/tree"
-            printf %s "$version"
-            """#
-        let output = try await Command.run(["sh", "-c", script, "sh", name, directory, tree?.path ?? ""])
-        guard output.status == 0 else {
-            throw CommandFailure(description: "'\(name)' can't be packed again: \(output.stderr)")
-        }
-        return DebianPackage(path: "\(directory)/\(name).deb", version: output.stdout)
+        let root = tree?.path ?? ""
+        try await run("\(tests)/repack", name, "+next", directory, root)
+        let path = "\(directory)/\(name).deb"
+        let version = try await Command.run(["dpkg-deb", "--field", path, "Version"]).stdout
+        return DebianPackage(path: path, version: version.trimmingCharacters(in: .newlines))
     }
 
     private static func run(_ command: String...) async throws {

@@ -11,30 +11,56 @@ extension SystemTests {
 
         init() throws { package = try #require(try DebianPackage.built()) }
 
-        @Test func guestOutlivesItsPackage() async throws {
-            try await withPackagedSystem(over: nil) { system, packages in
-                let next = packages.next
-                let guest = try await start(on: system)
+        @Test func packageKeepsToConventions() async throws {
+            try await withPackagedSystem(over: nil) { system, _ in
                 try await expectConventions(on: system)
-                try await change(from: package, to: next, under: guest)
-                try await change(from: next, to: package, under: guest)
-                try await expectOlderSupervisorRefuses(guest)
-                try await expectRemovalIsRefused(guest)
-                try await expectForcedRemoval(guest)
-                try await expectPurgeLeavesDisks(guest)
+                try await expectOlderSupervisorRefuses(try await start(on: system))
             }
         }
 
+        /// The package's own tests: installation, first guest, upgrade, downgrade, upgrade of QEMU, removal, purge.
+        @Test(.needs(.bookwormHost)) func autopkgtestSucceeds() async throws {
+            try await withBootedSystem(over: .bookwormHost, installing: "") { system in
+                let deb = "/var/tmp/perdure.deb"
+                try FileManager.default.copyItem(atPath: package.path, toPath: system.hostPath(deb))
+                try await copyTests(to: "/var/tmp/source/debian", on: system)
+                let restrictions = "--ignore-restrictions=isolation-machine,breaks-testbed"
+                let output = try await system.run(
+                    ["autopkgtest", restrictions, deb, "/var/tmp/source/", "--", "null"],
+                    deadline: .seconds(600),
+                    check: false
+                )
+                #expect(output.status == 0, "\(output.stdout.suffix(10_000))\(output.stderr.suffix(10_000))")
+                let text = output.stdout + output.stderr
+                for test in ["upgrades", "removal"] {
+                    let results = text.split(separator: "\n").filter { $0.contains("\(test) ") && $0.contains("PASS") }
+                    #expect(!results.isEmpty, "\(text.suffix(10_000))")
+                }
+            }
+        }
+
+        /// The same ones on newer Debians, without autopkgtest, which these trees do not have.
         @Test(.needs(.trixie, .sid), arguments: [DebianTree.trixie, .sid])
         func packageServesNewerDebians(tree: DebianTree) async throws {
-            try await withPackagedSystem(over: tree) { system, packages in
-                let next = packages.next
-                let guest = try await start(on: system)
-                try await change(from: package, to: next, under: guest)
-                try await change(from: next, to: package, under: guest)
-                try await expectRemovalIsRefused(guest)
-                try await expectForcedRemoval(guest)
+            try await withPackagedSystem(over: tree) { system, _ in
+                try await copyTests(to: "/var/tmp/debian", on: system)
+                for test in ["upgrades", "removal"] {
+                    let directory = try await system.run(["mktemp", "-d"]).stdout.trimmingCharacters(in: .newlines)
+                    let output = try await system.run(
+                        ["env", "AUTOPKGTEST_TMP=\(directory)", "/var/tmp/debian/tests/\(test)"],
+                        deadline: .seconds(300),
+                        check: false
+                    )
+                    #expect(output.status == 0, "\(output.stdout.suffix(10_000))\(output.stderr.suffix(10_000))")
+                }
             }
+        }
+
+        /// What autopkgtest looks at of the source.
+        private func copyTests(to directory: String, on system: BootedSystem) async throws {
+            try await system.run(["mkdir", "-p", (directory as NSString).deletingLastPathComponent])
+            let source = (DebianPackage.tests as NSString).deletingLastPathComponent
+            try FileManager.default.copyItem(atPath: source, toPath: system.hostPath(directory))
         }
 
         /// An upgrade of QEMU, by dpkg's trigger; and its removal, which harms nobody.
@@ -88,24 +114,6 @@ extension SystemTests {
             #expect(try await system.run(["dpkg", "--verify", "perdure"]).stdout == "")
         }
 
-        /// Another version is installed: a new supervisor, a new VM process, the same guest.
-        private func change(
-            from old: DebianPackage,
-            to new: DebianPackage,
-            under guest: RunningGuest
-        ) async throws {
-            #expect(try await guest.system.installedVersion(of: "perdure") == old.version)
-            let generation = try await guest.expectGuestIntact().generation
-            let supervisor = try await guest.mainPID()
-            let output = try await guest.system.install(new)
-            #expect(!output.stdout.contains("perdure:"), "\(output.stdout)")
-            #expect(try await guest.system.installedVersion(of: "perdure") == new.version)
-            #expect(try await guest.mainPID() != supervisor)
-            let status = try await guest.expectGuestIntact()
-            #expect(status.generation == generation + 1)
-            #expect(try await guest.system.property(guest.unit, "NeedDaemonReload") == "no")
-        }
-
         /// After a downgrade to a version that does not know the ledger's form, nothing is touched; with the newer version
         /// back, all is as before.
         private func expectOlderSupervisorRefuses(_ guest: RunningGuest) async throws {
@@ -131,43 +139,6 @@ extension SystemTests {
         private func supervisor(of guest: RunningGuest) throws -> Int32 {
             let processes = try guest.system.processes()
             return try #require(processes.first { $0.cgroup.hasSuffix("/\(guest.unit)") }).hostPID
-        }
-
-        private func expectRemovalIsRefused(_ guest: RunningGuest) async throws {
-            let status = try await guest.expectGuestIntact()
-            let supervisor = try await guest.mainPID()
-            let output = try await guest.system.apt(["remove", "perdure"], check: false)
-            #expect(output.status != 0)
-            // apt passes on what a maintainer script says as it comes.
-            let text = output.stdout + output.stderr
-            #expect(text.contains("There are guests that the removal of this package would end"), "\(text)")
-            #expect(text.contains(guest.unit))
-            #expect(text.contains("touch /run/perdure/force-remove"))
-            #expect(try await guest.system.installedVersion(of: "perdure") == package.version)
-            #expect(try await guest.mainPID() == supervisor)
-            try await guest.expectGuestIntact(pid: status.pid)
-        }
-
-        private func expectForcedRemoval(_ guest: RunningGuest) async throws {
-            let system = guest.system
-            try await system.run(["touch", "/run/perdure/force-remove"])
-            try await system.apt(["remove", "perdure"])
-            #expect(try await system.installedVersion(of: "perdure") == nil)
-            #expect(try await guest.journal(.poweredOff).count == 1)
-            try await system.waitUntil("the guest's scopes to go") { try await guest.scopes().isEmpty }
-            #expect(try guest.vmProcesses().map(\.pid) == [])
-            #expect(try guest.diskLog().problems == [])
-            #expect(try await system.run(["test", "-e", "/run/perdure/force-remove"], check: false).status == 1)
-        }
-
-        private func expectPurgeLeavesDisks(_ guest: RunningGuest) async throws {
-            let output = try await guest.system.apt(["purge", "perdure"])
-            #expect((output.stdout + output.stderr).contains("are left as they are"))
-            for file in [guest.plan.path, guest.plan.image] { try await guest.system.run(["test", "-e", file]) }
-            let directories = ["/usr/bin", "/usr/lib", "/usr/share", "/etc", "/var/lib/dpkg/info"]
-            let named = ["-name", "perdure*", "-not", "-name", "perdure-test*"]
-            let files = try await guest.system.run(["find"] + directories + ["-xdev"] + named).stdout
-            #expect(files == "/etc/perdure\n")
         }
     }
 }

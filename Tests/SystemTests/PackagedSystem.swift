@@ -30,7 +30,12 @@ func withTemporaryDirectory(_ body: (String) async throws -> Void) async throws 
 
 extension RunningGuest {
     /// Waits for what dpkg's trigger has started, and expects that it has handed the guest over when dpkg had ended.
-    func expectUpgradedByTrigger(to generation: Int, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+    /// - Parameter isLast: false where the last handover was not the trigger's.
+    func expectUpgradedByTrigger(
+        to generation: Int,
+        isLast: Bool = true,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
         try await system.waitUntil("VM process \(generation)") {
             let status = try await status()
             return status.state == "running" && status.generation == generation
@@ -41,6 +46,7 @@ extension RunningGuest {
         #expect(try await expectGuestIntact().outdated == false, sourceLocation: sourceLocation)
         let failed = try await system.run(["systemctl", "list-units", "--failed", "--no-legend", "perdure*"])
         #expect(failed.stdout == "", sourceLocation: sourceLocation)
+        guard isLast else { return }
         let begin = try #require(try await journal(.handoverBegan).last?["__REALTIME_TIMESTAMP"].flatMap { Double($0) })
         let dpkg = try #require(
             Double(try await system.run(["stat", "-c", "%.6Y", "/var/log/dpkg.log"]).stdout.trimmed)
