@@ -109,11 +109,15 @@ int clinux_unix_listen(const char *path, int mode, gid_t group) {
     return fd;
 }
 
-int clinux_unix_connect(const char *path) {
+int clinux_unix_connect(const char *path, int milliseconds) {
     struct sockaddr_un address;
     if (fill_address(&address, path) < 0) return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
+    // It waits only where as many wait already as the listener has room for.
+    struct timeval timeout = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+    if (milliseconds > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
+        return close_failed(fd);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_failed(fd);
     return fd;
 }

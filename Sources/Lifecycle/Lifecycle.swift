@@ -264,7 +264,7 @@ public struct Lifecycle: Hashable, Sendable {
         switch run.operation {
         case .start, .startAnew, .handover, .rehearse, .changeMemory, .load, .restore, .resume, .rollBack,
             .finishHandover,
-            .pause, .unpause, .reset, .powerdown:
+            .pause, .unpause, .reset, .powerdown, .dump:
             return effects + settle(.running)
         // One that has not ended goes when the next is there.
         case .hold: return effects + settle(.saved(hasVMProcess: false))

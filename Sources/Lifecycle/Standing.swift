@@ -18,6 +18,8 @@ public enum Request: String, CaseIterable, Sendable {
     case upgrade
     case rehearse
     case changeMemory
+    /// Have its memory and registers, for a debugger.
+    case dump
     /// Save it, and end its VM process.
     case hold
     /// Have it stand still.
@@ -55,7 +57,7 @@ public enum Request: String, CaseIterable, Sendable {
             return .failure(Refusal("the guest is saved already; go on with 'perdure exec' and 'perdure load'"))
         case (.hold, _), (.pause, _):
             return .failure(Refusal("the guest is saved, and stands still; 'perdure resume' continues it"))
-        case (.reset, _), (.powerdown, _):
+        case (.reset, _), (.powerdown, _), (.dump, _):
             return .failure(Refusal("the guest is saved; 'perdure resume' continues it first"))
         }
     }
@@ -67,6 +69,7 @@ public enum Request: String, CaseIterable, Sendable {
         case .upgrade: .success(.handover)
         case .reset: .success(.reset)
         case .kill: .success(.kill)
+        case .dump: .success(.dump)
         case .exec: .failure(Refusal("the guest is not saved; run 'perdure save' first"))
         case .load: .failure(Refusal("the guest is running: there is no saved state to load"))
         case .pause: isPaused ? .failure(Refusal("the guest is paused already")) : .success(.pause)

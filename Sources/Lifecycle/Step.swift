@@ -58,6 +58,8 @@ public enum Step: String, CaseIterable, Sendable {
     case emptyStore = "empty-store"
     /// Give the guest a DIMM, or take one away.
     case changeMemory = "change-memory"
+    /// Have QEMU write the guest's memory and registers to whoever has asked for them.
+    case dumpGuest = "dump-guest"
     /// Note for the next supervisor that it was started by a restart.
     case recordRestart = "record-restart"
 }
@@ -99,6 +101,8 @@ public enum Operation: String, CaseIterable, Sendable {
     /// Boot a guest that was lost.
     case startAnew = "start-anew"
     case changeMemory = "change-memory"
+    /// Give a person the guest's memory and registers, for a debugger.
+    case dump
     /// Make way for the next supervisor.
     case leave
 
@@ -141,6 +145,7 @@ public enum Operation: String, CaseIterable, Sendable {
         case .abandon: [.recordLost, .dumpMemory, .emptyStore]
         case .startAnew: [.admitRestart] + Operation.start.steps
         case .changeMemory: [.changeMemory]
+        case .dump: [.dumpGuest]
         case .leave: [.recordRestart]
         }
     }
@@ -179,7 +184,7 @@ public enum Operation: String, CaseIterable, Sendable {
         // It makes way only once the next supervisor will find everything.
         case (.leave, _): .steps([])
         // The step leaves nothing half done.
-        case (.changeMemory, _): .steps([])
+        case (.changeMemory, _), (.dump, _): .steps([])
         case (.resume, _), (.rollBack, _), (.finishHandover, _): .lose
         }
     }

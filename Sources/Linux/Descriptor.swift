@@ -39,6 +39,11 @@ public final class Descriptor: Sendable {
         try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_SETFL, flags | O_NONBLOCK) }
     }
 
+    public func setBlocking() throws(SystemCallError) {
+        let flags = try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_GETFL) }
+        try check("fcntl", on: "fd \(raw)") { fcntl(raw, F_SETFL, flags & ~O_NONBLOCK) }
+    }
+
     /// Device and inode: what identifies the file behind the descriptor.
     public func identity() throws(SystemCallError) -> FileIdentity {
         var status = stat()

@@ -14,12 +14,13 @@ public enum Directory {
         return names
     }
 
-    /// Makes a directory, and those that lead to it, where they are missing. Only the owner can enter those it makes.
-    public static func make(_ path: String) throws(SystemCallError) {
+    /// Makes a directory, and those that lead to it, where they are missing.
+    /// - Parameter mode: of those it makes; only the owner can enter them unless told otherwise.
+    public static func make(_ path: String, mode: mode_t = 0o700) throws(SystemCallError) {
         var made = ""
         for name in path.split(separator: "/") {
             made += "/\(name)"
-            if mkdir(made, 0o700) < 0, errno != EEXIST { throw SystemCallError("mkdir", on: made) }
+            if mkdir(made, mode) < 0, errno != EEXIST { throw SystemCallError("mkdir", on: made) }
         }
     }
 

@@ -16,8 +16,10 @@ public enum UnixSocket {
         Descriptor(owning: try check("listen", on: path) { clinux_unix_listen(path, mode, group ?? ~0) })
     }
 
-    public static func connect(_ path: String) throws(SystemCallError) -> Descriptor {
-        Descriptor(owning: try check("connect", on: path) { clinux_unix_connect(path) })
+    /// - Parameter deadline: how long a listener may keep others waiting before this fails with EAGAIN; nil for ever.
+    public static func connect(_ path: String, deadline: Duration? = nil) throws(SystemCallError) -> Descriptor {
+        let milliseconds = deadline.map { Int32(clamping: max(1, $0.nanoseconds / 1_000_000)) } ?? 0
+        return Descriptor(owning: try check("connect", on: path) { clinux_unix_connect(path, milliseconds) })
     }
 
     /// The next connection, non-blocking; nil where none waits.
@@ -49,6 +51,18 @@ public enum UnixSocket {
         if errno == EAGAIN { return 0 }
         throw SystemCallError("sendmsg", on: "fd \(socket.raw)")
     }
+
+    /// Whether it is a stream socket of this domain.
+    public static func isStream(_ descriptor: Descriptor) -> Bool {
+        func option(_ name: Int32) -> Int32? {
+            var (value, size): (Int32, socklen_t) = (0, 4)
+            return getsockopt(descriptor.raw, SOL_SOCKET, name, &value, &size) == 0 ? value : nil
+        }
+        return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == Int32(SOCK_STREAM.rawValue)
+    }
+
+    /// Ends the connection for whoever has either end of it.
+    public static func shutDown(_ socket: Descriptor) { Glibc.shutdown(socket.raw, Int32(SHUT_RDWR)) }
 
     public enum Received: Sendable {
         case bytes(ArraySlice<UInt8>, [Descriptor])

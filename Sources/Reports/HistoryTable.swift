@@ -25,6 +25,7 @@ public struct HistoryTable {
         .reset: "reset",
         .powerButton: "power button",
         .killed: "ended",
+        .memoryGiven: "dumped",
         .watchdogFired: "watchdog",
         .guestPanicked: "panicked",
         .vmProcessEnded: "VM process ended",

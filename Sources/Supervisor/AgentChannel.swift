@@ -108,6 +108,18 @@ final class AgentChannel {
         }
     }
 
+    /// Takes the place of a client.
+    /// - Returns: the client's end of the connection; nil where somebody has it, or waits for it.
+    func connect() throws -> Descriptor? {
+        acceptClient()
+        guard client == nil || isClientDone else { return nil }
+        drop()
+        let (end, other) = try UnixSocket.pair()
+        client = other
+        watch()
+        return end
+    }
+
     /// Forgets a client, and what it had asked for and nobody has heard.
     private func drop() {
         (client, isClientDone) = (nil, false)

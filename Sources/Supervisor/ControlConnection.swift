@@ -15,6 +15,8 @@ final class ControlConnection {
     private unowned let supervisor: GuestSupervisor
     private var framing = VarlinkFraming()
     private var calls: [[UInt8]] = []
+    /// What came along with the last calls, until one has a use for it.
+    private var attached: [Descriptor] = []
     /// A call is being carried out.
     var isBusy = false
     private(set) var isBroken = false
@@ -40,7 +42,8 @@ final class ControlConnection {
         switch received {
         case .nothingYet: return true
         case .endOfStream: return false
-        case .bytes(let bytes, _):
+        case .bytes(let bytes, let attached):
+            if !attached.isEmpty { self.attached = attached }
             guard let messages = try? framing.take(bytes) else { return false }
             calls += messages
             guard calls.count <= ControlConnection.maximumWaiting else { return false }
@@ -148,6 +151,16 @@ final class ControlConnection {
             replyOrRefuse(supervisor) { supervisor in try await supervisor.check(qemu: parameters.qemu) }
         case .getMemory:
             replyOrRefuse(supervisor) { supervisor in GuestInterface.MemoryReply(try await supervisor.memory()) }
+        case .dump: dump(message, supervisor)
+        case .pingAgent:
+            let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.PingParameters.self)
+            guard let wanted, (0...3_600_000_000).contains(wanted.timeoutUsec) else {
+                return invalidParameter("timeoutUsec")
+            }
+            reply(supervisor) { supervisor in
+                let state = await supervisor.pingAgent(deadline: .microseconds(wanted.timeoutUsec))
+                return try VarlinkMessage.reply(GuestInterface.PingReply(agent: state))
+            }
         case .addMemory: addMemory(message, supervisor)
         case .removeMemory: removeMemory(message, supervisor)
         case .setBalloon:
@@ -179,11 +192,38 @@ final class ControlConnection {
             let answer = await withCheckedContinuation { continuation in
                 supervisor.request(change) { continuation.resume(returning: $0) }
             }
-            switch answer {
-            case .done: return GuestInterface.MemoryReply(try await supervisor.memory())
-            case .refused(let refusal): throw refusal
-            case .failed(let reason): throw Refusal(reason)
+            try ControlConnection.check(answer)
+            return GuestInterface.MemoryReply(try await supervisor.memory())
+        }
+    }
+
+    private func dump(_ message: [UInt8], _ supervisor: isolated GuestSupervisor) {
+        guard let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.DumpParameters.self) else {
+            return invalidParameter("format")
+        }
+        let output = attached.first
+        attached = []
+        // QEMU gives up where it would have to wait.
+        guard let output, UnixSocket.isStream(output), (try? output.setBlocking()) != nil else {
+            return fail(.refused, "a stream socket for the dump has to be passed along with the call")
+        }
+        let format = wanted.format ?? "elf"
+        let dump = GuestSupervisor.DumpRequest(format: format, isPaged: wanted.paging ?? false, output: output)
+        replyOrRefuse(supervisor) { supervisor in
+            try await supervisor.checkDump(dump)
+            let answer = await withCheckedContinuation { continuation in
+                supervisor.request(dump) { continuation.resume(returning: $0) }
             }
+            try ControlConnection.check(answer)
+            return GuestInterface.StatusReply(supervisor.status)
+        }
+    }
+
+    private static func check(_ answer: Lifecycle.Reply) throws(Refusal) {
+        switch answer {
+        case .done: return
+        case .refused(let refusal): throw refusal
+        case .failed(let reason): throw Refusal(reason)
         }
     }
 

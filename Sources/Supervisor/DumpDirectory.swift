@@ -2,14 +2,16 @@ import Glibc
 import Linux
 
 /// The dumps of one guest, `NAME.20260131T235959Z.core`, in a directory that may hold other things.
-struct DumpDirectory: Sendable {
+public struct DumpDirectory: Sendable {
     let path: String
     let guest: String
+
+    public init(path: String, guest: String) { (self.path, self.guest) = (path, guest) }
 
     private var partial: String { "\(path)/\(guest).partial" }
 
     /// Names of the guest's dumps, the oldest first.
-    func dumps() throws -> [String] { try Directory.names(in: path).filter(isDump).sorted() }
+    public func dumps() throws -> [String] { try Directory.names(in: path).filter(isDump).sorted() }
 
     /// Another guest's name may begin like this one's.
     private func isDump(_ name: String) -> Bool {

@@ -35,6 +35,8 @@ extension GuestSupervisor {
         case "WATCHDOG":
             let action = (try? event.data(as: WatchdogData.self).action) ?? ""
             journal(.watchdogFired(action: ForeignText.printable(action)))
+        case "DUMP_COMPLETED":
+            vm.dumpFailure = (try? event.data(as: DumpData.self).error).flatMap { $0.map { "\($0)" } }
         case "GUEST_PANICKED": journal(.guestPanicked)
         default: break
         }
@@ -43,6 +45,10 @@ extension GuestSupervisor {
     private struct DeletedDevice: Decodable {
         /// Absent for what has no ID.
         let device: String?
+    }
+
+    private struct DumpData: Decodable {
+        let error: Words?
     }
 
     private struct WatchdogData: Decodable {

@@ -175,7 +175,7 @@ extension GuestSupervisor {
         case .rehearse: log("Rehearsing a handover of guest '\(name)' from \(currentTitle)", .info, .rehearsalBegan)
         case .stop: log("Powering guest '\(name)' off", .notice, .stopping)
         case .save, .exec, .load, .hold, .restore, .pause, .unpause, .reset, .powerdown, .kill, .resume, .rollBack,
-            .finishHandover, .conclude, .abandon, .startAnew, .changeMemory, .leave:
+            .finishHandover, .conclude, .abandon, .startAnew, .changeMemory, .dump, .leave:
             break
         }
     }
@@ -210,6 +210,7 @@ extension GuestSupervisor {
         case .powerdown: log("The power button of guest '\(name)' was pressed", .notice, .powerButton)
         case .kill: log("Guest '\(name)' was ended at once", .notice, .killed)
         case .stop, .conclude: log("Guest '\(name)' is powered off", .notice, .poweredOff)
+        case .dump: log("The memory of guest '\(name)' was given to a person", .notice, .memoryGiven, phaseFields)
         case .abandon, .changeMemory, .leave: break
         }
     }

@@ -18,8 +18,18 @@ extension GuestSupervisor {
             since: ledger?.standingSince,
             memory: ledger.map { $0.hardware.ram.reduce(0) { $0 + Int($1.size) } },
             consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
-            outdated: current.map { $0.generation == outdatedGeneration } ?? false
+            outdated: current.map { $0.generation == outdatedGeneration } ?? false,
+            step: toldStep
         )
+    }
+
+    /// The step under way. While the guest is paused for it, nothing is in a handover's way, least of all those who watch.
+    var toldStep: String? {
+        guard case .operating(let run) = lifecycle.state else { return nil }
+        let hurried: Set<Step> = [
+            .stopGuest, .saveState, .recordLoading, .loadState, .rehearseLoad, .recordCommit, .continueGuest,
+        ]
+        return hurried.contains(run.step) ? lastStep : run.step.rawValue
     }
 
     /// Finds out whether the guest's VM process executes what is installed.
@@ -92,6 +102,7 @@ extension GuestSupervisor {
         case .abandon: "Lost"
         case .startAnew: "Starting anew"
         case .changeMemory: "Changing the guest's memory"
+        case .dump: "Dumping the guest's memory"
         case .leave: "Making way for the next supervisor"
         }
     }

@@ -41,6 +41,7 @@ extension GuestSupervisor {
         case .admitRestart: try await admitRestart()
         case .emptyStore: try await emptyStore()
         case .changeMemory: try await changeMemory()
+        case .dumpGuest: try await dumpGuest()
         case .recordRestart: try await recordRestart()
         }
     }

@@ -102,6 +102,11 @@ public actor GuestSupervisor {
     var display: DisplayServer?
     private(set) var runtimeDirectory = ""
     private var lastStatus = ""
+    private(set) var lastStep: String?
+    /// Until it is done.
+    var requestedDump: DumpRequest?
+    /// How many bytes were written, and since when it has been so many.
+    var dumpProgress: (completed: Int, since: ContinuousClock.Instant)?
     private let halt = HaltFile()
     private let end: @Sendable (Int32) -> Void
 
@@ -225,6 +230,7 @@ public actor GuestSupervisor {
     // MARK: Signals
 
     private func received(_ signal: Int32) {
+        cutDump()
         switch signal {
         // systemd sends it for a restart only (RestartKillSignal=).
         case SIGUSR2: post(.terminate(.restart))
@@ -253,11 +259,11 @@ public actor GuestSupervisor {
     // MARK: What systemd is told
 
     func tellStatus() {
-        let text = summary
-        if text == lastStatus { return }
-        lastStatus = text
-        control?.statusChanged(self)
-        Notifier.send("STATUS=\(text)")
+        let (text, step) = (summary, toldStep)
+        let (isNewText, isNewStep) = (text != lastStatus, step != lastStep)
+        (lastStatus, lastStep) = (text, step)
+        if isNewText || isNewStep { control?.statusChanged(self) }
+        if isNewText { Notifier.send("STATUS=\(text)") }
     }
 
     /// What systemd was told while it did not listen is told again.

@@ -3,7 +3,7 @@ import Linux
 
 /// The users that VM processes run as: one per guest, a number without an account. A guest keeps its number, and no two
 /// guests have the same.
-struct GuestUsers {
+public struct GuestUsers {
     /// Left free by Debian, by systemd (DynamicUser=, containers) and by what useradd gives out as subordinate users.
     static let range: Range<UInt32> = 0x7000_0000..<0x7001_0000
 
@@ -12,6 +12,12 @@ struct GuestUsers {
     var directory = "\(Locations.system.state)/users"
     /// Whether an account of the host has the number.
     var isForeign: (UInt32) -> Bool = { getpwuid($0) != nil || getgrgid($0) != nil }
+
+    public init() {}
+
+    init(directory: String, isForeign: @escaping (UInt32) -> Bool) {
+        (self.directory, self.isForeign) = (directory, isForeign)
+    }
 
     struct NoneLeft: Error, CustomStringConvertible {
         let description: String
@@ -36,6 +42,19 @@ struct GuestUsers {
             if Directory.linkTarget(path) == guest { return user }
         }
         throw NoneLeft(description: "all users that VM processes can run as are taken; see '\(directory)'")
+    }
+
+    /// Gives the guest's number back, for another guest to have.
+    /// - Returns: the path of the link that was removed; nil where the guest has no number.
+    public func release(_ guest: String) throws(SystemCallError) -> String? {
+        guard access(directory, F_OK) == 0 else { return nil }
+        for name in try Directory.names(in: directory) {
+            let path = "\(directory)/\(name)"
+            guard UInt32(name) != nil, Directory.linkTarget(path) == guest else { continue }
+            if unlink(path) < 0 { throw SystemCallError("unlink", on: path) }
+            return path
+        }
+        return nil
     }
 
     /// FNV-1a: the same in every version of this program.

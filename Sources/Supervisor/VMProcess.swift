@@ -17,6 +17,8 @@ final class VMProcess {
     var cpu: CPUFeatures?
     /// Microseconds since the epoch, by QEMU's clock.
     var stoppedAt: Int64?
+    /// QEMU's words about a dump of the guest's memory that it did not bring to its end.
+    var dumpFailure: String?
     var resumedAt: Int64?
     /// By its last event.
     var isStopped = false

@@ -18,17 +18,25 @@ public final class JournalReader {
     private let journal: OpaquePointer
 
     /// - Parameter matches: an entry has to have one of the values of each field.
-    public init(matching matches: [String: [String]]) throws(SystemCallError) {
+    public convenience init(matching matches: [String: [String]]) throws(SystemCallError) {
+        try self.init(matchingAny: [matches])
+    }
+
+    /// - Parameter groups: an entry has to have one of the values of each field of a group.
+    public init(matchingAny groups: [[String: [String]]]) throws(SystemCallError) {
         var opened: OpaquePointer?
         let result = sd_journal_open(&opened, Int32(SD_JOURNAL_LOCAL_ONLY))
         guard result >= 0, let opened else { throw SystemCallError("sd_journal_open", on: "journal", code: -result) }
         journal = opened
         _ = sd_journal_set_data_threshold(journal, JournalReader.longestField)
-        for (field, values) in matches.sorted(by: { $0.key < $1.key }) {
-            for value in values {
-                let bytes = Array("\(field)=\(value)".utf8)
-                try check("sd_journal_add_match", sd_journal_add_match(journal, bytes, bytes.count))
+        for matches in groups {
+            for (field, values) in matches.sorted(by: { $0.key < $1.key }) {
+                for value in values {
+                    let bytes = Array("\(field)=\(value)".utf8)
+                    try check("sd_journal_add_match", sd_journal_add_match(journal, bytes, bytes.count))
+                }
             }
+            try check("sd_journal_add_disjunction", sd_journal_add_disjunction(journal))
         }
         // From here on nothing that is logged is missed by waitForChange().
         try check("sd_journal_get_fd", sd_journal_get_fd(journal))

@@ -19,10 +19,12 @@ public final class VarlinkClient {
     private var descriptors: [Descriptor] = []
 
     /// How long each message may take; nil to wait for as long as it takes.
-    private let deadline: Duration?
+    public var deadline: Duration?
 
-    public init(path: String, deadline: Duration? = nil) throws(SystemCallError) {
-        socket = try UnixSocket.connect(path)
+    /// - Parameter connectDeadline: how long the service may keep others waiting before it counts as one that does not
+    ///   answer; `deadline` where it is nil.
+    public init(path: String, deadline: Duration? = nil, connectDeadline: Duration? = nil) throws(SystemCallError) {
+        socket = try UnixSocket.connect(path, deadline: connectDeadline ?? deadline)
         self.deadline = deadline
     }
 
@@ -37,9 +39,20 @@ public final class VarlinkClient {
     }
 
     /// The first half of a call, which does not wait for the answer.
-    public func send(_ method: String, _ parameters: some Encodable) throws {
-        try send(VarlinkMessage.call(method, parameters))
+    /// - Parameters:
+    ///   - more: as many answers are wanted as there are.
+    ///   - attached: descriptors that go with the call.
+    public func send(
+        _ method: String,
+        _ parameters: some Encodable,
+        more: Bool = false,
+        attaching attached: [Descriptor] = []
+    ) throws {
+        try send(VarlinkMessage.call(method, parameters, more: more), attaching: attached)
     }
+
+    /// An answer has been received already: the socket need not become readable for it.
+    public var hasAnswer: Bool { !received.isEmpty }
 
     /// The other half.
     public func receive<Reply: Decodable>(as type: Reply.Type) throws -> (Reply, [Descriptor]) {
@@ -54,11 +67,13 @@ public final class VarlinkClient {
         return (try VarlinkMessage.parameters(message, as: type), attached)
     }
 
-    private func send(_ bytes: [UInt8]) throws {
+    private func send(_ bytes: [UInt8], attaching attached: [Descriptor]) throws {
         let end = deadline.map { ContinuousClock.now + $0 }
         var rest = bytes[...]
         while !rest.isEmpty {
-            let sent = try UnixSocket.send(rest, to: socket)
+            // With the first byte, and only once.
+            let isFirst = rest.count == bytes.count
+            let sent = try UnixSocket.send(rest, attaching: isFirst ? attached : [], to: socket)
             if sent == 0 { try wait(for: Int16(POLLOUT), until: end) }
             rest = rest.dropFirst(sent)
         }

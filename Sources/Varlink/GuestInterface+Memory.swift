@@ -46,6 +46,36 @@ extension GuestInterface {
         public init(id: String) { self.id = id }
     }
 
+    public enum AgentState: String, Codable, Sendable {
+        /// The guest has no agent's channel, or stands still.
+        case none
+        case answers
+        case silent
+        /// Somebody else talks to it.
+        case busy
+    }
+
+    public struct PingParameters: Codable, Sendable {
+        public let timeoutUsec: Int
+
+        public init(timeoutUsec: Int) { self.timeoutUsec = timeoutUsec }
+    }
+
+    public struct PingReply: Codable, Sendable {
+        public let agent: AgentState
+
+        public init(agent: AgentState) { self.agent = agent }
+    }
+
+    public struct DumpParameters: Codable, Sendable {
+        /// As QEMU calls it; `elf` where it is absent.
+        public let format: String?
+        /// By the guest's virtual addresses.
+        public let paging: Bool?
+
+        public init(format: String?, paging: Bool?) { (self.format, self.paging) = (format, paging) }
+    }
+
     public struct BalloonParameters: Codable, Sendable {
         public let bytes: Int
 

@@ -25,6 +25,8 @@ public enum GuestInterface {
         case setBalloon = "SetBalloon"
         case addMemory = "AddMemory"
         case removeMemory = "RemoveMemory"
+        case dump = "Dump"
+        case pingAgent = "PingAgent"
 
         public var qualified: String { "\(name).\(rawValue)" }
     }
@@ -101,6 +103,8 @@ public enum GuestInterface {
         public var consoleBytes: Int
         /// The program that the VM process executes, or a library of it, has been replaced on disk since.
         public var outdated: Bool
+        /// The step of the operation under way; of those in a handover's pause none is told.
+        public var step: String?
 
         public init(
             guest: String,
@@ -115,7 +119,8 @@ public enum GuestInterface {
             since: Int?,
             memory: Int?,
             consoleBytes: Int,
-            outdated: Bool
+            outdated: Bool,
+            step: String? = nil
         ) {
             self.guest = guest
             self.state = state
@@ -130,6 +135,7 @@ public enum GuestInterface {
             self.memoryBytes = memory
             self.consoleBytes = consoleBytes
             self.outdated = outdated
+            self.step = step
         }
     }
 
@@ -222,7 +228,9 @@ public enum GuestInterface {
           # Bytes that the serial console has put out since the guest started
           consoleBytes: int,
           # The program that the VM process executes, or a library of it, has been replaced on disk since
-          outdated: bool
+          outdated: bool,
+          # The step of the operation under way; of those in a handover's pause none is told
+          step: ?string
         )
 
         type Finding (
@@ -358,6 +366,15 @@ public enum GuestInterface {
         # Asks the guest to give a DIMM up, and waits a while for that.
         method RemoveMemory(id: string) -> (memory: Memory)
 
+        # Has QEMU write the guest's memory and registers to a stream socket that is passed along with the call, in the
+        # format elf, or another that QEMU has; with paging by the guest's virtual addresses. The guest stands still
+        # until the end, or until the socket is shut.
+        method Dump(format: ?string, paging: ?bool) -> (status: Status)
+
+        # Asks the guest agent whether it is there, and waits so long for its answer, an hour at most: none, where the
+        # guest has no agent's channel or stands still; answers; silent; or busy, where somebody else talks to it.
+        method PingAgent(timeoutUsec: int) -> (agent: string)
+
         # It can't be done now. Nothing has been changed.
         error Refused (reason: string)
 
@@ -383,12 +400,12 @@ extension GuestInterface.Method {
     public var right: GuestInterface.Right {
         switch self {
         case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
-        case .upgrade, .rehearse: .replace
+        case .upgrade, .rehearse, .pingAgent: .replace
         // Between its parts a handover leaves the guest paused.
         case .save, .exec, .load, .hold, .pause, .resume: .pause
         case .reset, .powerDown, .kill: .power
         case .setBalloon, .addMemory, .removeMemory: .memory
-        case .getConsole: .enter
+        case .getConsole, .dump: .enter
         }
     }
 }

@@ -15,6 +15,7 @@ public enum VarlinkMessage {
     struct CallBody<Parameters: Encodable>: Encodable {
         let method: String
         let parameters: Parameters
+        let more: Bool?
     }
 
     struct ParametersBody<Parameters: Decodable>: Decodable {
@@ -43,8 +44,9 @@ public enum VarlinkMessage {
         public init(_ reason: String) { self.reason = reason }
     }
 
-    public static func call(_ method: String, _ parameters: some Encodable) throws -> [UInt8] {
-        try encode(CallBody(method: method, parameters: parameters))
+    /// - Parameter more: as many replies are wanted as there are.
+    public static func call(_ method: String, _ parameters: some Encodable, more: Bool = false) throws -> [UInt8] {
+        try encode(CallBody(method: method, parameters: parameters, more: more ? true : nil))
     }
 
     /// - Parameter continues: more replies to the same call follow.

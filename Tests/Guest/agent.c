@@ -1,6 +1,6 @@
 /*
- * What stands for a guest agent: sends each line back that it receives on the agent's channel, and does what some of
- * them say. And the devices that are only read.
+ * What stands for a guest agent: answers guest-sync and guest-ping as it does, sends each other line back that it
+ * receives on the agent's channel, and does what some of them say. And the devices that are only read.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -8,22 +8,43 @@
 #include <glob.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "guest.h"
 
+/* It has been told to answer nothing more: at once, or after the next guest-ping. */
+static bool is_mute, last_ping;
+
 #define PERIOD_NS (200 * NSEC_PER_MSEC)
 
 static void obey(const char *line)
 {
-    if (!strcmp(line, "expire")) {
+    if (!strcmp(line, "mute")) {
+        is_mute = true;
+    } else if (!strcmp(line, "last ping")) {
+        last_ping = true;
+    } else if (!strcmp(line, "expire")) {
         let_watchdog_expire();
     } else if (!strcmp(line, "panic")) {
         int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
         if (fd < 0 || write(fd, "c", 1) != 1)
             report("error cannot panic: %m");
     }
+}
+
+/* What is sent back for a line, without its end. */
+static const char *answer(const char *line)
+{
+    static char text[64];
+    const char *id = strstr(line, "\"guest-sync\"") ? strstr(line, "\"id\":") : NULL;
+
+    if (id) {
+        snprintf(text, sizeof text, "{\"return\": %lld}", strtoll(id + 5, NULL, 10));
+        return text;
+    }
+    return strstr(line, "\"guest-ping\"") ? "{\"return\": {}}" : line;
 }
 
 static bool send_all(int fd, const char *text, size_t size)
@@ -73,11 +94,14 @@ static void *echo(void *unused)
         size += (size_t)got;
         for (char *end; (end = memchr(line, '\n', size));) {
             size_t length = (size_t)(end - line) + 1;
-            if (!send_all(fd, line, length)) {
+            *end = 0;
+            const char *reply = answer(line);
+            if (!is_mute && !(send_all(fd, reply, strlen(reply)) && send_all(fd, "\n", 1))) {
                 report("error agent write errno=%d", errno);
                 return NULL;
             }
-            *end = 0;
+            if (last_ping && strstr(line, "\"guest-ping\""))
+                is_mute = true;
             obey(line);
             if (++count % 100 == 0)
                 report("agent lines=%llu", (unsigned long long)count);

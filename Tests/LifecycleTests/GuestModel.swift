@@ -104,6 +104,7 @@ struct GuestModel: Hashable {
             current = nil
         case .discardState: discardState()
         case .changeMemory: try alive(current, where: .running)
+        case .dumpGuest: try alive(current, where: .running, .paused)
         case .recordStopping: ledger?.phase = .stopping
         case .recordLost: ledger?.phase = .lost
         case .powerDown: try alive(current)

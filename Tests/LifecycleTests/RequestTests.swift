@@ -17,6 +17,7 @@ struct RequestTests {
         .upgrade: [(.running, .handover)],
         .rehearse: [(.running, .rehearse)],
         .changeMemory: [(.running, .changeMemory)],
+        .dump: [(.running, .dump)],
         .hold: [(.running, .hold)],
         .pause: [(.running, .pause)],
         .resume: [

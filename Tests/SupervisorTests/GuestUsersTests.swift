@@ -43,6 +43,15 @@ final class GuestUsersTests {
         #expect(error?.description.contains(directory) == true)
     }
 
+    @Test func whatIsReleasedIsFree() throws {
+        #expect(try users.release("web") == nil)
+        let (web, db) = (try users.user(of: "web"), try users.user(of: "db"))
+        #expect(try users.release("web") == "\(directory)/\(web)")
+        #expect(try users.release("web") == nil)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["\(db)"])
+        #expect(try users.user(of: "web") == web)
+    }
+
     @Test func noTwoGuestsHaveTheSame() async throws {
         let users = users.directory
         let numbers = try await withThrowingTaskGroup(of: UInt32.self) { group in

@@ -46,4 +46,5 @@ enum JournalMessage: String {
     case killed = "ab2ff31c1ba04675be3a0f11c8ef7b8d"
     case held = "a7d5d0d5788c49fc9bdd57bb4993441d"
     case restored = "2eafaac5a60b4ff386e9e6c58612dc0f"
+    case memoryGiven = "aeb31a2f536541bd852688dfc52da446"
 }

@@ -45,7 +45,8 @@ struct GuestInterfaceTests {
             since: 5,
             memory: 6,
             consoleBytes: 4,
-            outdated: false
+            outdated: false,
+            step: "connect"
         )
         var stored: [String: String] = [:]
         for child in Mirror(reflecting: status).children {

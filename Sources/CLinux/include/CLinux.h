@@ -41,7 +41,7 @@ ssize_t clinux_send(int socket, const void *bytes, size_t count, const int *fds,
 ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *fd_count);
 // `group` -1 leaves the process's own.
 int clinux_unix_listen(const char *path, int mode, gid_t group);
-int clinux_unix_connect(const char *path);
+int clinux_unix_connect(const char *path, int milliseconds);
 int clinux_accept(int listener);
 // Of the process that connected, as it was then.
 int clinux_peer(int socket, pid_t *pid, uid_t *uid);

@@ -17,9 +17,9 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
 
     /// Every point of every operation, and of every undoing that a fault can bring about. What starts a lost guest anew
     /// is a start; what follows from a button is the guest's matter. A change of memory leaves the guest with another
-    /// inventory: see `MemoryTests`.
+    /// inventory: see `MemoryTests`. A dump is its client's matter: see `DumpTests`.
     static let all: [FaultPoint] = Operation.allCases.filter {
-        ![.startAnew, .reset, .powerdown, .changeMemory].contains($0)
+        ![.startAnew, .reset, .powerdown, .changeMemory, .dump].contains($0)
     }.flatMap { operation in
         points(operation, operation.steps, isUndoing: false)
             + points(operation, undoneSteps[operation] ?? [], isUndoing: true)
@@ -87,7 +87,8 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         case .start, .startAnew, .abandon, .restore: false
         case .handover, .exec, .finishHandover: !isPast(.retireVMProcess, .after)
         case .stop, .conclude, .kill, .hold: !isPast(.endVMProcess, .after)
-        case .rehearse, .save, .load, .resume, .rollBack, .changeMemory, .leave, .pause, .unpause, .reset, .powerdown:
+        case .rehearse, .save, .load, .resume, .rollBack, .changeMemory, .leave, .pause, .unpause, .reset, .powerdown,
+            .dump:
             true
         }
     }
@@ -101,7 +102,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         case .finishHandover: true
         case .rollBack: !isPast(.endNextVMProcess, .after)
         case .save, .load, .resume, .stop, .conclude, .abandon, .changeMemory, .leave, .hold, .pause, .unpause, .reset,
-            .powerdown, .kill:
+            .powerdown, .kill, .dump:
             false
         }
     }
@@ -116,7 +117,7 @@ struct FaultPoint: Hashable, Sendable, CustomStringConvertible {
         // Before, it has not begun: the next supervisor knows nothing of it.
         case .kill: isPast(.recordStopping, .after)
         case .start, .startAnew, .handover, .rehearse, .save, .exec, .load, .rollBack, .finishHandover, .leave, .hold,
-            .changeMemory, .restore, .pause, .unpause, .reset, .powerdown:
+            .changeMemory, .restore, .pause, .unpause, .reset, .powerdown, .dump:
             false
         }
     }

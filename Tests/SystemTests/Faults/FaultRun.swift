@@ -110,7 +110,7 @@ final class FaultRun {
         switch point.operation {
         case .handover, .rehearse, .save, .leave, .rollBack, .finishHandover, .stop, .abandon, .changeMemory, .hold,
             .pause,
-            .reset, .powerdown, .kill:
+            .reset, .powerdown, .kill, .dump:
             break
         case .unpause: try await guest.perdure("pause")
         case .restore: try await guest.perdure("hold")
@@ -144,6 +144,7 @@ final class FaultRun {
             case .unpause, .restore: ["perdure", "resume", name]
             case .start, .startAnew, .conclude: ["systemctl", "start", unit]
             case .changeMemory: ["perdure", "memory", "add", name, "more", "128M"]
+            case .dump: ["perdure", "dump", name, "/run/\(name).core"]
             case .stop, .resume: ["systemctl", "stop", unit]
             case .leave: ["systemctl", "restart", unit]
             case .abandon: ["kill", "-KILL", "\(try await guest.status().pid ?? 0)"]
