@@ -3,7 +3,7 @@ import Varlink
 
 /// All guests' numbers in the text format of Prometheus.
 public struct MetricsPage {
-    public struct Guest {
+    public struct Guest: Encodable {
         public let name: String
         /// Nil where the guest has no supervisor that answers.
         public let metrics: GuestInterface.Metrics?

@@ -29,6 +29,7 @@ struct Adopt: AsyncParsableCommand {
     var qmp: String
     @Flag(help: "Say whether it can be taken over, and print the definition, but change nothing.")
     var dryRun = false
+    @OptionGroup var output: OutputOption
 
     private var unit: String { "perdure@\(name).service" }
     private var definitionPath: String { "\(Locations.system.definitions[0])/\(name).guest" }
@@ -46,7 +47,10 @@ struct Adopt: AsyncParsableCommand {
         // From here on its answers are the supervisor's.
         await client.close()
         let text = try await plan(offer.machine, loop)
-        if dryRun { return print(text, terminator: "") }
+        if dryRun {
+            if output.json { return try printJSON(["guest": name, "definition": text]) }
+            return print(text, terminator: "")
+        }
         try write(text, offer.machine)
         do {
             try await handOver(offer, loop)
@@ -55,11 +59,15 @@ struct Adopt: AsyncParsableCommand {
             unlink(definitionPath)
             throw failure
         }
-        print("\(name): taken over from process \(offer.machine.pid), which has ended; \(try status())")
-        print("Have it started at each boot of this host with: systemctl enable perdure@\(name)")
+        let status = try GuestClient(name).call(.getStatus)
+        try output.show(
+            status,
+            """
+            \(name): taken over from process \(offer.machine.pid), which has ended; \(status.summary)
+            Have it started at each boot of this host with: systemctl enable perdure@\(name)
+            """
+        )
     }
-
-    private func status() throws -> String { try GuestClient(name).call(.getStatus).summary }
 
     // MARK: Before anything is changed
 

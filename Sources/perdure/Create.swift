@@ -39,6 +39,7 @@ struct Create: AsyncParsableCommand {
     @Flag(help: "Boot with UEFI instead of a BIOS.")
     var uefi = false
     @OptionGroup var manager: ManagerOption
+    @OptionGroup var output: OutputOption
 
     func validate() throws {
         if bridge != nil, !forward.isEmpty {
@@ -53,17 +54,36 @@ struct Create: AsyncParsableCommand {
         if let problem = GuestName.problem(with: name) { throw Exit.usage(problem) }
         let image = try existing(image)
         let plan = try plan()
-        var made = MadeFiles()
+        var files = MadeFiles()
+        let progress = ProgressLine.ifSeen(json: output.json)
+        let warnings: [String]
         do {
-            try await make(plan, of: image, &made)
+            defer { progress?.finish(name) }
+            progress?.update(name, "Making its disk from '\(image)'")
+            warnings = try await make(plan, of: image, &files)
         } catch {
-            made.remove()
+            files.remove()
             if let failure = error as? CommandFailure { throw failure }
             throw Exit.failure("the guest '\(name)' is not made: \(error)")
         }
-        print("Defined the guest '\(name)' in '\(definitionPath)', with the disk '\(plan.disk)'.")
-        let when = Locations.current.isUser ? "each time your user manager starts" : "at each boot of this host"
-        print("Start it, now and \(when), with: \(Locations.current.systemctl) enable --now perdure@\(name)")
+        let made = Made(guest: name, definition: definitionPath, disk: plan.disk, warnings: warnings)
+        try output.show(made, made.text)
+    }
+
+    private struct Made: Encodable {
+        let guest: String
+        let definition: String
+        let disk: String
+        let warnings: [String]
+
+        var text: String {
+            let when = Locations.current.isUser ? "each time your user manager starts" : "at each boot of this host"
+            let lines = [
+                "Defined the guest '\(guest)' in '\(definition)', with the disk '\(disk)'.",
+                "Start it, now and \(when), with: \(Locations.current.systemctl) enable --now perdure@\(guest)",
+            ]
+            return (warnings + lines).joined(separator: "\n")
+        }
     }
 
     private var definitionPath: String { "\(Locations.current.definitions[0])/\(name).guest" }
@@ -90,7 +110,7 @@ struct Create: AsyncParsableCommand {
         throw Exit.usage("--accelerator: '\(accelerator)' is neither 'kvm' nor 'tcg'")
     }
 
-    private func make(_ plan: NewGuest, of image: String, _ made: inout MadeFiles) async throws {
+    private func make(_ plan: NewGuest, of image: String, _ made: inout MadeFiles) async throws -> [String] {
         let keys = try sshKey.map { try GuestSeed.publicKeys(at: try existing($0)) }
         for directory in Locations.current.definitions where exists("\(directory)/\(name).guest") {
             throw Exit.refused("there is a guest '\(name)' already, in '\(directory)/\(name).guest'")
@@ -113,7 +133,7 @@ struct Create: AsyncParsableCommand {
             guard definition.hardware.cloudInit?.userData == plan.userData,
                 definition.hardware.cloudInit?.networkConfig == plan.networkConfig
             else { throw Exit.usage("the path of a file can't be written into a definition; choose a plainer one") }
-            for warning in warnings { print("\(warning)") }
+            return warnings.map { "\($0)" }
         } catch let error as DefinitionError {
             throw Exit.definition("the guest '\(name)' is not made, since its definition would be wrong:\n\(error)")
         }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import Linux
 import Reports
 
@@ -9,17 +8,14 @@ struct Doctor: AsyncParsableCommand {
         discussion: "It exits with status 1 where it finds a problem; warnings and notes are none."
     )
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOption
     @OptionGroup var manager: ManagerOption
 
     func run() async throws {
         let facts = await HostFacts.gather(loop: EventLoop(label: "perdure-doctor"))
         let findings = facts.findings
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(["findings": findings]), as: UTF8.self))
+        if output.json {
+            try printJSON(["findings": findings])
         } else {
             print("systemd:    \(facts.systemdVersion.map { "\($0)" } ?? "does not answer")")
             for qemu in facts.qemus { print("QEMU:       \(qemu.version ?? "unusable") (\(qemu.path))") }
@@ -32,6 +28,6 @@ struct Doctor: AsyncParsableCommand {
         }
         let problems = findings.filter { $0.severity == .problem }.count
         if problems > 0 { throw ExitCode(Exit.failure.rawValue) }
-        if !json && findings.isEmpty { print("Nothing keeps Perdure from working well.") }
+        if !output.json && findings.isEmpty { print("Nothing keeps Perdure from working well.") }
     }
 }

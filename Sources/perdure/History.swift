@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import Glibc
 import GuestDefinition
 import Reports
@@ -19,7 +18,7 @@ struct History: ParsableCommand {
         if let problem = GuestName.problem(with: guest.name) { throw Exit.failure(problem) }
         let journal = try GuestJournal(of: guest.name, .history, last: extent.count(default: 50), since: extent.start)
         if extent.json {
-            while let record = try journal.next() { print(try RecordLine.json(record)) }
+            while let record = try journal.next() { print(try jsonLine(record)) }
             return
         }
         var table = HistoryTable(style: .standardOutput)
@@ -32,7 +31,9 @@ struct History: ParsableCommand {
         if let picture = table.picture { print("\n\(picture)") }
         if isEmpty {
             let hint = geteuid() == 0 ? "" : "; only root and the group 'systemd-journal' may read all of it"
-            throw Exit.failure("the journal has nothing of a guest '\(guest.name)'\(hint)")
+            throw Exit.failure(
+                "the journal has nothing of a guest '\(guest.name)'\(GuestHint.text(guest.name) ?? hint)"
+            )
         }
     }
 }
@@ -50,11 +51,15 @@ struct Watch: ParsableCommand {
 
     func run() throws {
         if let name, let problem = GuestName.problem(with: name) { throw Exit.failure(problem) }
+        // It may still be defined, or have been.
+        if let name, let hint = GuestHint.text(name) {
+            GuestHint.tell("perdure: there is no guest '\(name)' now\(hint)")
+        }
         let count = extent.count(default: extent.since == nil ? 10 : nil)
         let journal = try GuestJournal(of: name, .everything, last: count, since: extent.start)
         repeat {
             while let record = try journal.next() {
-                print(extent.json ? try RecordLine.json(record) : RecordLine.text(record))
+                print(extent.json ? try jsonLine(record) : RecordLine.text(record))
             }
             fflush(nil)
         } while try journal.waitForChange(until: STDOUT_FILENO)
@@ -107,10 +112,18 @@ struct EntryCount: ExpressibleByArgument {
 
 private enum RecordLine {
     static func text(_ record: GuestRecord) -> String { "\(LocalTime.text(record.time))  \(record.message)" }
+}
 
-    static func json(_ record: GuestRecord) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(record), as: UTF8.self)
+/// What is said to who names a guest that there is none of.
+private enum GuestHint {
+    /// The end of a sentence; nil where the guest is defined, or no other has a name like it.
+    static func text(_ guest: String) -> String? {
+        guard let defined = try? DefinedGuests.names(), !defined.contains(guest) else { return nil }
+        return NearestName.find(guest, in: defined).map { "; did you mean '\($0)'?" }
+    }
+
+    static func tell(_ line: String) {
+        let bytes = Array("\(line)\n".utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
     }
 }

@@ -11,13 +11,12 @@ struct List: ParsableCommand {
         abstract: "Show all guests that are defined or running, a line each."
     )
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOption
     @OptionGroup var manager: ManagerOption
 
     func run() throws {
         let guests = try RunningGuests.overviews()
-        if json { return try printJSON(["guests": guests]) }
+        if output.json { return try printJSON(["guests": guests]) }
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000
@@ -27,8 +26,10 @@ struct List: ParsableCommand {
 
 /// What there is of guests on this host.
 enum RunningGuests {
-    /// How long each supervisor may take to answer. All are asked at once.
+    /// How long the supervisors may take to answer. All are asked at once.
     private static let deadline = Duration.seconds(2)
+    /// How long one may keep others waiting that want to ask it, too.
+    private static let connectDeadline = Duration.milliseconds(50)
 
     /// Of guests that have a supervisor, sorted.
     static func names() -> [String] {
@@ -41,6 +42,7 @@ enum RunningGuests {
     /// Of all guests that are defined or running, sorted by name.
     static func overviews() throws -> [GuestOverview] {
         let running = names()
+        let end = ContinuousClock.now + deadline
         // All supervisors are at work before the first is waited for.
         let asked = running.map { ($0, ask($0)) }
         let defined = (try? DefinedGuests.names()) ?? []
@@ -51,6 +53,7 @@ enum RunningGuests {
             GuestOverview(name: name, state: failed.contains("perdure@\(name).service") ? "failed" : "off")
         }
         for (name, client) in asked {
+            client?.deadline = max(.zero, end - .now)
             let reply = try? client?.receive(as: GuestInterface.StatusReply.self).0
             found.append(reply.map { GuestOverview($0.status) } ?? GuestOverview(name: name, state: "silent"))
         }
@@ -58,7 +61,8 @@ enum RunningGuests {
     }
 
     private static func ask(_ guest: String) -> VarlinkClient? {
-        let client = try? VarlinkClient(path: "\(GuestClient.directory(of: guest))/control", deadline: deadline)
+        let path = "\(GuestClient.directory(of: guest))/control"
+        let client = try? VarlinkClient(path: path, deadline: deadline, connectDeadline: connectDeadline)
         guard let client else { return nil }
         let method = GuestInterface.Method.getStatus.qualified
         return (try? client.send(method, GuestInterface.NoParameters())) == nil ? nil : client

@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import GuestDefinition
 import Varlink
 
@@ -15,20 +14,9 @@ struct ShowMemory: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Show what memory a guest has.")
 
     @OptionGroup var guest: GuestArgument
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOption
 
-    func run() throws {
-        let (reply, _) = try GuestClient(guest.name).call(
-            .getMemory,
-            GuestInterface.NoParameters(),
-            as: GuestInterface.MemoryReply.self
-        )
-        guard json else { return reply.memory.show(guest.name) }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        print(String(decoding: try encoder.encode(reply.memory), as: UTF8.self))
-    }
+    func run() throws { try output.show(try GuestClient(guest.name).memory(.getMemory), of: guest.name) }
 }
 
 struct SetBalloon: ParsableCommand {
@@ -40,12 +28,11 @@ struct SetBalloon: ParsableCommand {
     @OptionGroup var guest: GuestArgument
     @Argument(help: "What the guest is to have, as in 512M or 2G; its whole RAM to give everything back to it.")
     var size: MemorySize
+    @OptionGroup var output: OutputOption
 
     func run() throws {
         let parameters = GuestInterface.BalloonParameters(bytes: size.bytes)
-        let client = try GuestClient(guest.name)
-        let (reply, _) = try client.call(.setBalloon, parameters, as: GuestInterface.MemoryReply.self)
-        reply.memory.show(guest.name)
+        try output.show(try GuestClient(guest.name).memory(.setBalloon, parameters), of: guest.name)
     }
 }
 
@@ -60,12 +47,11 @@ struct AddMemory: ParsableCommand {
     var id: String
     @Argument(help: "A multiple of 128M.")
     var size: MemorySize
+    @OptionGroup var output: OutputOption
 
     func run() throws {
         let parameters = GuestInterface.AddMemoryParameters(id: id, bytes: size.bytes)
-        let client = try GuestClient(guest.name)
-        let (reply, _) = try client.call(.addMemory, parameters, as: GuestInterface.MemoryReply.self)
-        reply.memory.show(guest.name)
+        try output.show(try GuestClient(guest.name).memory(.addMemory, parameters), of: guest.name)
     }
 }
 
@@ -78,12 +64,11 @@ struct RemoveMemory: ParsableCommand {
     @OptionGroup var guest: GuestArgument
     @Argument(help: "What 'add' has called it.")
     var id: String
+    @OptionGroup var output: OutputOption
 
     func run() throws {
         let parameters = GuestInterface.RemoveMemoryParameters(id: id)
-        let client = try GuestClient(guest.name)
-        let (reply, _) = try client.call(.removeMemory, parameters, as: GuestInterface.MemoryReply.self)
-        reply.memory.show(guest.name)
+        try output.show(try GuestClient(guest.name).memory(.removeMemory, parameters), of: guest.name)
     }
 }
 
@@ -97,11 +82,17 @@ struct MemorySize: ExpressibleByArgument {
     }
 }
 
+extension OutputOption {
+    fileprivate func show(_ memory: GuestInterface.Memory, of guest: String) throws {
+        try show(memory, memory.text(of: guest))
+    }
+}
+
 extension GuestInterface.Memory {
-    fileprivate func show(_ guest: String) {
+    fileprivate func text(of guest: String) -> String {
         let blocks = blocks.map { "\($0.id) \($0.bytes >> 20) MiB" }.joined(separator: ", ")
         let balloon = balloonBytes.map { "; the balloon leaves the guest \($0 >> 20) MiB" } ?? ""
         let maximum = maximumBytes.map { " of at most \($0 >> 20) MiB" } ?? ""
-        print("\(guest): RAM \(blocks)\(maximum)\(balloon)")
+        return "\(guest): RAM \(blocks)\(maximum)\(balloon)"
     }
 }

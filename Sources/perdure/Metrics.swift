@@ -22,12 +22,18 @@ struct Metrics: ParsableCommand {
     var http = false
     @OptionGroup var manager: ManagerOption
 
+    @Flag(help: "Print JSON, on one line.")
+    var json = false
+
     func validate() throws {
-        if http && output != nil { throw ValidationError("'--http' and '--output' don't go together.") }
+        if [http, output != nil, json].count(where: { $0 }) > 1 {
+            throw ValidationError("'--http', '--output' and '--json' don't go together.")
+        }
     }
 
     func run() throws {
         if http { return try answer() }
+        if json { return try printJSON(["guests": try Metrics.guests()]) }
         let page = try Metrics.page()
         guard let output else { return print(page, terminator: "") }
         try Metrics.replace(output, with: page)
@@ -37,17 +43,17 @@ struct Metrics: ParsableCommand {
     private static let deadline = Duration.seconds(2)
     private static let deadlineOfAll = Duration.seconds(8)
 
-    private static func page() throws -> String {
+    private static func page() throws -> String { MetricsPage.text(try guests()) }
+
+    private static func guests() throws -> [MetricsPage.Guest] {
         let end = ContinuousClock.now + deadlineOfAll
         let running = (try? Directory.names(in: Locations.current.runtime)) ?? []
         let names = Set(try DefinedGuests.names()).union(running.filter { GuestName.problem(with: $0) == nil })
-        return MetricsPage.text(
-            names.sorted().map { name in
-                let left = min(deadline, end - .now)
-                let metrics = left > .zero ? try? ask(name, deadline: left) : nil
-                return MetricsPage.Guest(name: name, metrics: metrics)
-            }
-        )
+        return names.sorted().map { name in
+            let left = min(deadline, end - .now)
+            let metrics = left > .zero ? try? ask(name, deadline: left) : nil
+            return MetricsPage.Guest(name: name, metrics: metrics)
+        }
     }
 
     private static func ask(_ guest: String, deadline: Duration) throws -> GuestInterface.Metrics {

@@ -57,8 +57,8 @@ struct Perdure: AsyncParsableCommand {
             + "~/.config/perdure/NAME.guest, by 'systemctl --user start perdure@NAME'.",
         version: PerdureVersion.current,
         subcommands: [
-            Create.self, Adopt.self, List.self, Check.self, Diff.self, Status.self, Upgrade.self, Memory.self,
-            Console.self,
+            Create.self, Adopt.self, Edit.self, Delete.self, List.self, Check.self, Diff.self, Status.self,
+            Upgrade.self, Memory.self, Dump.self, Console.self,
             Pause.self,
             Resume.self, Hold.self, Save.self, Exec.self, Load.self, Reset.self, PowerDown.self, Kill.self,
             History.self,

@@ -12,7 +12,8 @@ struct Upgrade: ParsableCommand {
         abstract: "Replace the VM process under running guests, by default with the QEMU that is installed now.",
         discussion: """
             Several guests are handed over one after the other. Each has to run and to answer before the next one's turn \
-            comes; with the first one that does not, or is refused, it ends. That one runs on where it was.
+            comes, and its guest agent within \(Rollout.agentDeadline.components.seconds) s if that answered before; with \
+            the first one that does not, or is refused, it ends. One that is refused runs on where it was.
             """
     )
 
@@ -30,33 +31,21 @@ struct Upgrade: ParsableCommand {
             "Only try whether the new QEMU loads the guest, which is paused for that moment and then runs on as before."
     )
     var dryRun = false
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOption
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if names.isEmpty != all { throw ValidationError("Name the guests to upgrade, or say '--all'.") }
         if !(1...64).contains(parallel) { throw ValidationError("'--parallel' takes a number from 1 to 64.") }
-        if dryRun && json { throw ValidationError("'--dry-run' and '--json' don't go together.") }
     }
 
     func run() throws {
-        if names.count == 1, !outdated, !json { return try upgradeOne(names[0]) }
-        let rollout = Rollout(qemu: option.qemu, isRehearsal: dryRun, isSilent: json)
+        let rollout = Rollout(qemu: option.qemu, isRehearsal: dryRun, isSilent: output.json)
         rollout.run(try candidates(rollout), parallel: parallel)
-        if json { try printJSON(["guests": rollout.results]) } else { print(rollout.summary) }
+        // Of one guest all has been said.
+        let isOne = names.count == 1 && !rollout.results.contains { $0.outcome == .skipped }
+        if output.json { try printJSON(["guests": rollout.results]) } else if !isOne { print(rollout.summary) }
         if let status = rollout.failure { throw ExitCode(status.rawValue) }
-    }
-
-    private func upgradeOne(_ name: String) throws {
-        let client = try GuestClient(name)
-        let parameters = GuestInterface.QEMUParameters(qemu: option.qemu)
-        if dryRun {
-            let (reply, _) = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self)
-            let pause = Milliseconds(microseconds: reply.pauseUsec)
-            return print("QEMU \(reply.qemuVersion) loads guest '\(name)'; pause \(pause)")
-        }
-        print("\(name): \(try client.call(.upgrade, parameters).summary)")
     }
 
     /// Whose turn it is, in order. What can't be handed over as it stands is left out of all, and not of those named.
@@ -91,7 +80,11 @@ final class Rollout: Sendable {
         var guest: String
         var outcome: Outcome
         var reason: String?
+        var qemuVersion: String?
         var pauseUsec: Int?
+        /// What the guest agent did before the handover: `answers`, as it did then, `silent` or `busy`, where it was not
+        /// asked afterwards; nil where there is none.
+        var agent: String?
     }
 
     private struct Work {
@@ -100,13 +93,19 @@ final class Rollout: Sendable {
         var failure: Exit?
     }
 
+    /// How long an agent may take to answer before the handover, and how long afterwards.
+    private static let agentPatience = Duration.seconds(2)
+    fileprivate static let agentDeadline = Duration.seconds(10)
+
     private let qemu: String?
     private let isRehearsal: Bool
     private let isSilent: Bool
+    private let progress: ProgressLine?
     private let work = Mutex(Work())
 
     init(qemu: String?, isRehearsal: Bool, isSilent: Bool) {
         (self.qemu, self.isRehearsal, self.isSilent) = (qemu, isRehearsal, isSilent)
+        progress = ProgressLine.ifSeen(json: isSilent)
     }
 
     /// What the first guest that failed would have had this program exit with by itself.
@@ -122,8 +121,12 @@ final class Rollout: Sendable {
         work.withLock { $0.waiting = guests }
         // It lives as long as this thread, which sees all of them through.
         _ = PasswordAgent.isThere
+        tellProgress(of: guests.count)
         DispatchQueue.concurrentPerform(iterations: max(1, min(parallel, guests.count))) { _ in
-            while let guest = next() { handOver(guest) }
+            while let guest = next() {
+                handOver(guest)
+                tellProgress(of: guests.count)
+            }
         }
         work.withLock { work in
             for guest in work.waiting { work.results.append(Result(guest: guest, outcome: .notTried)) }
@@ -134,23 +137,17 @@ final class Rollout: Sendable {
         work.withLock { $0.failure != nil || $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
     }
 
+    private func tellProgress(of count: Int) {
+        guard let progress, count > 1 else { return }
+        let done = results.count { $0.outcome == .done }
+        progress.setPrefix("\(done) of \(count) done; ")
+    }
+
     private func handOver(_ guest: String) {
-        if !isSilent && RawTerminal.isTerminal(STDERR_FILENO) { tell("\(guest): handing over…") }
         do {
             let client = try GuestClient(guest)
             let parameters = GuestInterface.QEMUParameters(qemu: qemu)
-            var result = Result(guest: guest, outcome: .done)
-            if isRehearsal {
-                let reply = try client.call(.rehearse, parameters, as: GuestInterface.RehearsalReply.self).0
-                result.pauseUsec = reply.pauseUsec
-                if !isSilent { print("\(guest): QEMU \(reply.qemuVersion) loads it") }
-            } else {
-                let status = try client.call(.upgrade, parameters)
-                // It has been told to continue, and has said that it did: whether it goes on so is another question.
-                _ = try client.call(.prove)
-                result.pauseUsec = status.lastPauseUsec
-                if !isSilent { print("\(guest): \(status.summary)") }
-            }
+            let result = isRehearsal ? try rehearse(client, parameters) : try upgrade(client, parameters)
             work.withLock { $0.results.append(result) }
         } catch {
             let failure = error as? CommandFailure
@@ -161,6 +158,57 @@ final class Rollout: Sendable {
             }
             if !isSilent { tell("perdure: \(reason)") }
         }
+    }
+
+    private func rehearse(_ client: GuestClient, _ parameters: GuestInterface.QEMUParameters) throws -> Result {
+        let reply = try client.call(
+            .rehearse,
+            parameters,
+            as: GuestInterface.RehearsalReply.self,
+            progress: progress
+        ).0
+        let pause = Milliseconds(microseconds: reply.pauseUsec)
+        if !isSilent { print("QEMU \(reply.qemuVersion) loads guest '\(client.guest)'; pause \(pause)") }
+        return Result(
+            guest: client.guest,
+            outcome: .done,
+            qemuVersion: reply.qemuVersion,
+            pauseUsec: reply.pauseUsec
+        )
+    }
+
+    private func upgrade(_ client: GuestClient, _ parameters: GuestInterface.QEMUParameters) throws -> Result {
+        let agent = try ping(client, Rollout.agentPatience)
+        let status = try client.call(.upgrade, parameters, progress: progress)
+        // It has been told to continue, and has said that it did: whether it goes on so is another question.
+        _ = try client.call(.prove, progress: progress)
+        if !isSilent { print("\(client.guest): \(status.summary)") }
+        if agent == .answers { try expectAgent(client) }
+        if agent == .busy, !isSilent {
+            print("\(client.guest): somebody talks to its agent, which was not asked whether it is well")
+        }
+        return Result(
+            guest: client.guest,
+            outcome: .done,
+            qemuVersion: status.qemuVersion,
+            pauseUsec: status.lastPauseUsec,
+            agent: agent == .none ? nil : agent.rawValue
+        )
+    }
+
+    private func ping(_ client: GuestClient, _ deadline: Duration) throws -> GuestInterface.AgentState {
+        progress?.update(client.guest, "Asking the guest agent")
+        defer { progress?.finish(client.guest) }
+        let parameters = GuestInterface.PingParameters(timeoutUsec: deadline.microseconds)
+        return try client.call(.pingAgent, parameters, as: GuestInterface.PingReply.self).0.agent
+    }
+
+    private func expectAgent(_ client: GuestClient) throws {
+        guard try ping(client, Rollout.agentDeadline) == .silent else { return }
+        throw Exit.failure(
+            "guest '\(client.guest)' runs in its new VM process, but its agent, which answered before the handover, has not "
+                + "done so within \(Rollout.agentDeadline.components.seconds) s"
+        )
     }
 
     private func tell(_ line: String) {

@@ -1,14 +1,20 @@
 import ArgumentParser
+import Linux
 import Varlink
 
 /// A command that asks a guest's supervisor for one thing, and says how the guest stands then.
 protocol GuestVerb: ParsableCommand {
     static var method: GuestInterface.Method { get }
     var guest: GuestArgument { get }
+    var output: OutputOption { get }
 }
 
 extension GuestVerb {
-    func run() throws { print("\(guest.name): \(try GuestClient(guest.name).call(Self.method).summary)") }
+    func run() throws {
+        let progress = ProgressLine.ifSeen(json: output.json)
+        let status = try GuestClient(guest.name).call(Self.method, progress: progress)
+        try output.show(status, "\(guest.name): \(status.summary)")
+    }
 }
 
 struct Save: GuestVerb {
@@ -18,6 +24,7 @@ struct Save: GuestVerb {
     static let method = GuestInterface.Method.save
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct Load: GuestVerb {
@@ -27,6 +34,7 @@ struct Load: GuestVerb {
     static let method = GuestInterface.Method.load
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct Hold: GuestVerb {
@@ -38,6 +46,7 @@ struct Hold: GuestVerb {
     static let method = GuestInterface.Method.hold
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct Pause: GuestVerb {
@@ -47,6 +56,7 @@ struct Pause: GuestVerb {
     static let method = GuestInterface.Method.pause
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct Resume: GuestVerb {
@@ -54,6 +64,7 @@ struct Resume: GuestVerb {
     static let method = GuestInterface.Method.resume
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct Reset: GuestVerb {
@@ -63,6 +74,7 @@ struct Reset: GuestVerb {
     static let method = GuestInterface.Method.reset
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
 struct PowerDown: GuestVerb {
@@ -74,20 +86,18 @@ struct PowerDown: GuestVerb {
     static let method = GuestInterface.Method.powerDown
 
     @OptionGroup var guest: GuestArgument
+    @OptionGroup var output: OutputOption
 }
 
-struct Kill: ParsableCommand {
+struct Kill: GuestVerb {
     static let configuration = CommandConfiguration(
         abstract: "End a guest as a power cut would.",
         discussion: "What the guest has not written to its disks is gone. 'systemctl stop' powers it off in order."
     )
+    static let method = GuestInterface.Method.kill
 
     @OptionGroup var guest: GuestArgument
-
-    func run() throws {
-        _ = try GuestClient(guest.name).call(.kill)
-        print("\(guest.name): Ended")
-    }
+    @OptionGroup var output: OutputOption
 }
 
 struct Diff: ParsableCommand {
@@ -99,8 +109,7 @@ struct Diff: ParsableCommand {
     )
 
     @OptionGroup var guest: GuestArgument
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOption
 
     func run() throws {
         let (reply, _) = try GuestClient(guest.name).call(
@@ -108,15 +117,17 @@ struct Diff: ParsableCommand {
             GuestInterface.NoParameters(),
             as: GuestInterface.DifferencesReply.self
         )
-        if json { return try printJSON(reply) }
+        try output.show(reply, reply.text(of: guest.name))
+    }
+}
+
+extension GuestInterface.DifferencesReply {
+    func text(of guest: String) -> String {
         let parts = [
-            ("The next handover applies ('perdure upgrade \(guest.name)'):", reply.appliedByHandover),
-            ("What waits for a power cycle ('systemctl stop', then 'start'):", reply.needPowerCycle),
-        ]
-        for (title, sentences) in parts where !sentences.isEmpty {
-            print(title)
-            for sentence in sentences { print("  \(sentence)") }
-        }
-        if parts.allSatisfy(\.1.isEmpty) { print("The guest '\(guest.name)' runs with what its definition says.") }
+            ("The next handover applies ('\(Locations.current.perdure) upgrade \(guest)'):", appliedByHandover),
+            ("What waits for a power cycle ('\(Locations.current.systemctl) stop', then 'start'):", needPowerCycle),
+        ].filter { !$0.1.isEmpty }
+        if parts.isEmpty { return "The guest '\(guest)' runs with what its definition says." }
+        return parts.flatMap { [$0.0] + $0.1.map { "  \($0)" } }.joined(separator: "\n")
     }
 }

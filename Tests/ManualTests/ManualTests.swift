@@ -43,6 +43,12 @@ struct ManualTests {
         Perdure.configuration.subcommands.filter { $0.configuration.shouldDisplay }
     }
 
+    /// The command, or the subcommands that it is made of.
+    private static func leaves(_ command: any ParsableCommand.Type) -> [any ParsableCommand.Type] {
+        let commands = command.configuration.subcommands
+        return commands.isEmpty ? [command] : commands.flatMap(leaves)
+    }
+
     @Test func everyCommandIsDescribed() throws {
         let page = try ManualPage("perdure.1")
         let described = ManualPage.items("Cm", in: page.section("COMMANDS")).map { String($0.prefix { $0 != " " }) }
@@ -52,7 +58,7 @@ struct ManualTests {
     @Test func everyOptionIsDescribed() throws {
         let items = ManualPage.items("Cm", in: try ManualPage("perdure.1").section("COMMANDS"))
         for command in ManualTests.commands {
-            let help = Perdure.helpMessage(for: command)
+            let help = ManualTests.leaves(command).map { Perdure.helpMessage(for: $0) }.joined(separator: "\n")
             let options = Set(help.matches(of: /--([a-z][a-z-]+)/).map { String($0.1) })
             let item = try #require(
                 items.first { $0 == command._commandName || $0.hasPrefix("\(command._commandName) ") }
@@ -64,6 +70,15 @@ struct ManualTests {
             let named = Set(help.matches(of: /(?m)^  (?:-[a-z], )?--([a-z][a-z-]+)/).map { String($0.1) })
             #expect(described == named.subtracting(general), "\(command._commandName)")
             #expect(named.isSubset(of: options))
+        }
+    }
+
+    /// Programs read what people read. A console is the guest's own words, and nobody reads a supervisor.
+    @Test func everyCommandPrintsJSON() {
+        let silent: Set = ["console", "supervise"]
+        for command in ManualTests.commands.flatMap(ManualTests.leaves) where !silent.contains(command._commandName) {
+            let help = Perdure.helpMessage(for: command)
+            #expect(!help.matches(of: /(?m)^ +--json/).isEmpty, "\(command._commandName)")
         }
     }
 

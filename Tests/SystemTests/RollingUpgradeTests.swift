@@ -80,6 +80,25 @@ extension SystemTests {
         private func expectAdvice(_ system: BootedSystem) async throws {
             let command = try await system.run(["perdure", "upgarde", "a"], check: false)
             #expect(command.status == 64 && command.stderr.contains("did you mean 'upgrade'?"), "\(command)")
+            for (words, meant) in [
+                (["help", "upgarde"], "upgrade"), (["memory", "ballon", "a", "1G"], "memory balloon"),
+                (["dunp", "a", "/run/a"], "dump"), (["delte", "a"], "delete"), (["eddit", "a"], "edit"),
+                (["upgrade", "--outdate", "--all"], "--outdated"), (["delete", "--disk", "a"], "--disks"),
+            ] {
+                let said = try await system.run(["perdure"] + words, check: false)
+                #expect(said.status == 64 && said.stderr.lowercased().contains("did you mean '\(meant)'?"), "\(said)")
+            }
+            // Every command that takes a guest's name.
+            for words in [
+                ["status"], ["check"], ["diff"], ["console"], ["history"], ["pause"], ["hold"], ["save"], ["exec"],
+                ["load"],
+                ["resume"], ["reset"], ["powerdown"], ["kill"], ["upgrade"], ["memory"], ["edit"], ["delete"],
+                ["dump", "/run/x"], ["check", "--handover"],
+            ] {
+                let said = try await system.run(["perdure", words[0], "idel"] + words.dropFirst(), check: false)
+                #expect(said.status != 0 && said.stderr.contains("did you mean"), "\(words): \(said)")
+                #expect(said.stderr.contains("'idle'?"), "\(words): \(said)")
+            }
             let guest = try await system.run(["perdure", "status", "idel"], check: false)
             #expect(guest.status == 69 && guest.stderr.contains("did you mean 'idle'?"), "\(guest)")
             let off = try await system.run(["perdure", "status", "idle"], check: false)

@@ -31,6 +31,9 @@ final class SocketClient: @unchecked Sendable {
 
     deinit { Glibc.close(socket) }
 
+    /// Nothing more is said or heard.
+    func end() { shutdown(socket, Int32(SHUT_RDWR)) }
+
     func send(_ text: String) throws {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {

@@ -12,6 +12,7 @@ extension SystemTests {
                 let guest = try await RunningGuest(on: system)
                 let status = try await guest.expectGuestIntact()
                 #expect(status.qemuVersion?.hasPrefix("\(qemu).") == true)
+                try await expectIntrospection(of: guest)
 
                 try await guest.systemctl("restart")
                 try await guest.expectReceived(generation: 1)
@@ -38,6 +39,22 @@ extension SystemTests {
                 try await guest.startAgain()
                 #expect(try await guest.expectGuestIntact().generation == 1)
             }
+        }
+
+        /// systemd's own client understands what the control socket says of itself, and calls it.
+        private func expectIntrospection(of guest: RunningGuest) async throws {
+            let (system, socket) = (guest.system, "/run/perdure/web/control")
+            let interfaces = try await system.run(["varlinkctl", "list-interfaces", socket]).stdout
+            #expect(interfaces.split(separator: "\n").contains("io.perdure.Guest"), "\(interfaces)")
+            let shown = try await system.run(["varlinkctl", "introspect", socket, "io.perdure.Guest"]).stdout
+            for word in [
+                "interface io.perdure.Guest", "method GetStatus(", "method Upgrade(", "method Dump(", "error Refused(",
+            ] {
+                #expect(shown.replacing(" (", with: "(").contains(word), "\(word): \(shown)")
+            }
+            let call = ["varlinkctl", "call", "--json=short", socket, "io.perdure.Guest.GetStatus", "{}"]
+            let status = try await system.run(call).stdout
+            #expect(status.contains(#""guest":"web""#) && status.contains(#""state":"running""#), "\(status)")
         }
 
         /// systemd has no complaint about the unit, nor about what is sent to it.
