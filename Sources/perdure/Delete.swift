@@ -58,6 +58,7 @@ struct Delete: ParsableCommand {
         }
         let scopes = try GuestScopes.living(guest: guest.name, deadline: Delete.deadline)
         let living = scopes.filter { !$0.value.isEmpty }.keys.sorted()
-        return living.first.map { "a VM process of it is left, in '\($0)'; '\(Locations.current.systemctl) stop \($0)' ends it" }
+        guard let scope = living.first else { return nil }
+        return "a VM process of it is left, in '\(scope)'; '\(Locations.current.systemctl) stop \(scope)' ends it"
     }
 }

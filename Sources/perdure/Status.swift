@@ -32,7 +32,8 @@ struct Status: ParsableCommand {
             throw failure
         }
         if output.json { return try printJSON(Answer(status: status, journal: lines == nil ? nil : journal)) }
-        let outdated = "; its QEMU has been replaced on disk since it was started: '\(Locations.current.perdure) upgrade \(guest.name)'"
+        let upgrade = "\(Locations.current.perdure) upgrade \(guest.name)"
+        let outdated = "; its QEMU has been replaced on disk since it was started: '\(upgrade)'"
         print("\(guest.name): \(status.summary)\(status.outdated ? outdated : "")")
         // The summary has it after an attempt; it is true for longer.
         if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
