@@ -291,6 +291,9 @@ public struct Lifecycle: Hashable, Sendable {
         switch run.operation {
         case .start, .startAnew: return report + end(cause.failure.kind == .definition ? .definition : .failure)
         case .load: return report + settle(.saved(hasVMProcess: false))
+        // There is nothing else that it could be powered off in, and no more time than a stop has.
+        case .restore where termination == .stop:
+            return report + lose("it was saved, and is not to be had back: \(reason)")
         // Once a VM process was there to load it, that was the guest's.
         case .restore where [.loadState, .recordCommit, .continueGuest].contains(cause.step):
             return report + settle(.saved(hasVMProcess: false))
@@ -365,10 +368,8 @@ public struct Lifecycle: Hashable, Sendable {
         case (.stop, .running): return begin(isPaused ? .unpause : .stop, from: standing)
         case (.stop, .saved(hasVMProcess: true)): return begin(.resume, from: standing)
         case (.stop, .waiting): return begin(.load, from: standing)
-        case (.stop, .saved(hasVMProcess: false)):
-            return lose(
-                "it was saved, no VM process was left to power it off in, and none can be started during a stop"
-            )
+        // It has file systems to be unmounted: it runs once more to be powered off.
+        case (.stop, .saved(hasVMProcess: false)): return begin(.restore, from: standing)
         case (.stop, .unclear), (.stop, .off): return end(.success)
         }
     }

@@ -209,6 +209,8 @@ extension GuestSupervisor {
     }
 
     private func startScope(for vm: VMProcess) async throws {
+        // A guest that is taken up to be powered off ends with this unit, and systemd starts nothing during a shutdown.
+        if isStopWanted { return }
         // What backs an image may be a block device, which the guest's user may have been given the right to read.
         var devices = [("block-*", "r")]
         if vm.hardware?.accelerator == .kvm { devices.append(("/dev/kvm", "rw")) }

@@ -269,9 +269,9 @@ public actor GuestSupervisor {
     /// What systemd was told while it did not listen is told again.
     func forgetStatus() { lastStatus = "" }
 
-    /// Steps have deadlines of their own; systemd's must not cut a start short that makes progress.
+    /// Steps have deadlines of their own; systemd's must not cut a start or a stop short that makes progress.
     private func extendStartTimeout() {
-        guard watchdog == nil, case .operating = lifecycle.state else { return }
+        guard watchdog == nil || isStopWanted, case .operating = lifecycle.state else { return }
         let longest = timeouts.longest
         Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")
     }

@@ -296,9 +296,11 @@ struct SequenceTests {
         (
             .remainSaved(hasVMProcess: false),
             [
-                "report lost", "report began abandon", "record-lost", "dump-memory", "empty-store",
-                "report finished abandon", "exit 1",
-            ]
+                "report began restore", "record-unpaused", "read-definition", "probe-qemu", "start-vm-process",
+                "connect",
+                "compare", "record-waiting", "retire-vm-process", "load-state", "record-commit", "continue-guest",
+                "discard-state", "report finished restore",
+            ] + poweringOff
         ),
         (.unclear(reason: "r"), ["exit 0"]),
     ])
@@ -308,6 +310,17 @@ struct SequenceTests {
         script.run()
         #expect(script.log == expected)
         #expect(script.lifecycle.state == .ended)
+    }
+
+    /// It is tried once: a stop must come to an end.
+    @Test(arguments: Operation.restore.steps.filter { ![.retireVMProcess, .discardState].contains($0) })
+    func aHeldGuestCantBePoweredOff(step: Step) {
+        var script = Script.recovered(.remainSaved(hasVMProcess: false))
+        script.send(.terminate(.stop))
+        script.fail(at: step)
+        script.run()
+        #expect(script.log.filter { $0.hasPrefix("report began") } == ["report began restore", "report began abandon"])
+        #expect(script.log.contains("report lost") && script.log.last == "exit 1")
     }
 
     /// A guest that does not power off is ended all the same.

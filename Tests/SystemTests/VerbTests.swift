@@ -139,6 +139,14 @@ extension SystemTests {
             try await guest.console.wait(for: "perdure-guest powering off")
             #expect(try await guest.perdure("pause", check: false).status == 69)
 
+            // Without a VM process it gets one: nothing that it has in memory only is lost.
+            try await guest.startAgain()
+            try await guest.perdure("hold")
+            try await guest.systemctl("stop")
+            try await guest.expectGone()
+            try await guest.console.wait(for: "perdure-guest powering off")
+            #expect(try await guest.journal(.lost).isEmpty)
+
             try await guest.startAgain()
             try await guest.perdure("powerdown")
             try await guest.expectGone()
