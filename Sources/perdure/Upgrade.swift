@@ -178,7 +178,8 @@ final class Rollout: Sendable {
     }
 
     private func upgrade(_ client: GuestClient, _ parameters: GuestInterface.QEMUParameters) throws -> Result {
-        let agent = try ping(client, Rollout.agentPatience)
+        // Who may hand the guest over need not be allowed this, and an older supervisor knows nothing of it.
+        let agent = (try? ping(client, Rollout.agentPatience)) ?? GuestInterface.AgentState.none
         let status = try client.call(.upgrade, parameters, progress: progress)
         // It has been told to continue, and has said that it did: whether it goes on so is another question.
         _ = try client.call(.prove, progress: progress)
