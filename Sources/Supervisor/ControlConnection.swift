@@ -154,7 +154,7 @@ final class ControlConnection {
         case .dump: dump(message, supervisor)
         case .pingAgent:
             let wanted = try? VarlinkMessage.parameters(message, as: GuestInterface.PingParameters.self)
-            guard let wanted, (0...3_600_000_000).contains(wanted.timeoutUsec) else {
+            guard let wanted, (0...60_000_000).contains(wanted.timeoutUsec) else {
                 return invalidParameter("timeoutUsec")
             }
             reply(supervisor) { supervisor in

@@ -371,7 +371,7 @@ public enum GuestInterface {
         # until the end, or until the socket is shut.
         method Dump(format: ?string, paging: ?bool) -> (status: Status)
 
-        # Asks the guest agent whether it is there, and waits so long for its answer, an hour at most: none, where the
+        # Asks the guest agent whether it is there, and waits so long for its answer, a minute at most: none, where the
         # guest has no agent's channel or stands still; answers; silent; or busy, where somebody else talks to it.
         method PingAgent(timeoutUsec: int) -> (agent: string)
 
@@ -399,8 +399,8 @@ extension GuestInterface.Method {
     /// Who may call what.
     public var right: GuestInterface.Right {
         switch self {
-        case .getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
-        case .upgrade, .rehearse, .pingAgent: .replace
+        case .getStatus, .prove, .pingAgent, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences: .watch
+        case .upgrade, .rehearse: .replace
         // Between its parts a handover leaves the guest paused.
         case .save, .exec, .load, .hold, .pause, .resume: .pause
         case .reset, .powerDown, .kill: .power

@@ -69,7 +69,9 @@ struct GuestInterfaceTests {
     @Test func rights() {
         let watching = GuestInterface.Method.allCases.filter { $0.right == .watch }
         #expect(
-            Set(watching) == [.getStatus, .prove, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences]
+            Set(watching) == [
+                .getStatus, .prove, .pingAgent, .monitor, .getMetrics, .getMemory, .checkHandover, .getDifferences,
+            ]
         )
     }
 
