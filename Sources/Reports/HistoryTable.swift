@@ -67,21 +67,7 @@ public struct HistoryTable {
         }
         let line = row(details)
         guard let columns = style.columns, line.count > columns, !details.isEmpty else { return line }
-        return ([row("")] + HistoryTable.wrap(details, columns: columns)).joined(separator: "\n")
-    }
-
-    /// Words on lines of their own, below the one that they belong to.
-    private static func wrap(_ text: String, columns: Int) -> [String] {
-        let indent = "    "
-        var lines: [String] = []
-        for word in text.split(separator: " ") {
-            if let last = lines.last, last.count + 1 + word.count <= columns {
-                lines[lines.count - 1] += " \(word)"
-            } else {
-                lines.append(indent + word)
-            }
-        }
-        return lines
+        return "\(row(""))\n\(style.wrapped("    \(details)", indent: 4))"
     }
 
     /// The pauses over time; nil where there was no handover.

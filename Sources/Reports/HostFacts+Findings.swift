@@ -6,7 +6,8 @@ extension HostFacts {
     /// What keeps Perdure from working well here, problems first.
     public var findings: [HostFinding] {
         let all =
-            systemdFindings + sessionFindings + storeFindings + unitFindings + processorFindings + qemuFindings
+            systemdFindings + sessionFindings + storeFindings + unitFindings + enablementFindings + processorFindings
+            + qemuFindings
             + memoryFindings
             + upgradeFindings + journalFindings
         return [HostFinding.Severity.problem, .warning, .note].flatMap { severity in
@@ -105,7 +106,7 @@ extension HostFacts {
     private var unitFindings: [HostFinding] {
         guests.flatMap { guest -> [HostFinding] in
             let unit = "perdure@\(guest.name).service"
-            let isActive = ["active", "activating", "reloading"].contains(guest.activeState)
+            let isActive = HostFacts.isActive(guest)
             if isActive, guest.loadState != "loaded" {
                 return [
                     HostFinding(
@@ -130,16 +131,31 @@ extension HostFacts {
                     )
                 ]
             }
-            guard isActive else { return [] }
-            return [
-                HostFinding(
-                    .note,
-                    "unit-not-enabled",
-                    "guest '\(guest.name)' runs, and its unit is not enabled: it is not started with the host",
-                    remedy: "'\(systemctl) enable \(unit)', if that is not wanted so"
-                )
-            ]
+            return []
         }
+    }
+
+    private static func isActive(_ guest: Guest) -> Bool {
+        ["active", "activating", "reloading"].contains(guest.activeState)
+    }
+
+    /// One for all guests: on many hosts it is so for each of them.
+    private var enablementFindings: [HostFinding] {
+        let names = guests.filter {
+            HostFacts.isActive($0) && $0.loadState == "loaded" && !$0.unitFileState.hasPrefix("enabled")
+                && $0.unitFileState != "static"
+        }.map(\.name)
+        if names.isEmpty { return [] }
+        let units = names.map { "perdure@\($0).service" }.joined(separator: " ")
+        let what = names.count == 1 ? "runs, and its unit is" : "run, and their units are"
+        return [
+            HostFinding(
+                .note,
+                "unit-not-enabled",
+                "\(HostFacts.list(names)) \(what) not enabled: not started with the host",
+                remedy: "'\(systemctl) enable \(units)', if that is not wanted so"
+            )
+        ]
     }
 
     // MARK: Processor, QEMU, memory
@@ -308,6 +324,7 @@ extension HostFacts {
 
     private static func list(_ guests: [String]) -> String {
         let shown = guests.prefix(3).map { "'\($0)'" }.joined(separator: ", ")
-        return "guest \(shown)" + (guests.count > 3 ? " and \(guests.count - 3) more" : "")
+        return "\(guests.count == 1 ? "guest" : "guests") \(shown)"
+            + (guests.count > 3 ? " and \(guests.count - 3) more" : "")
     }
 }

@@ -31,6 +31,33 @@ public struct OutputStyle: Sendable {
         )
     }
 
+    /// The text with no more on a line than fits, cut between words. What does not fit goes on in a line that begins with
+    /// `indent` spaces.
+    public func wrapped(_ text: String, indent: Int) -> String {
+        guard let columns else { return text }
+        return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            if line.count <= columns { return String(line) }
+            var lines = [String(line.prefix { $0 == " " })]
+            var isEmpty = true
+            for word in line.drop(while: { $0 == " " }).split(separator: " ", omittingEmptySubsequences: false) {
+                let last = lines[lines.count - 1]
+                let joined = isEmpty ? last + word : "\(last) \(word)"
+                if isEmpty || joined.count <= columns {
+                    lines[lines.count - 1] = joined
+                } else {
+                    lines.append(String(repeating: " ", count: indent) + word)
+                }
+                isEmpty = false
+            }
+            return lines.joined(separator: "\n")
+        }.joined(separator: "\n")
+    }
+
+    /// Something found by `doctor` or `check`, with what helps.
+    public func finding(_ severity: some Any, _ sentence: String, _ identifier: some Any, _ remedy: String) -> String {
+        wrapped("\(severity): \(sentence) [\(identifier)]\n  \(remedy)", indent: 2)
+    }
+
     static func isUTF8(_ locale: String) -> Bool {
         let codeset = locale.lowercased().split(separator: "@")[0].split(separator: ".").dropFirst().first
         return codeset == "utf-8" || codeset == "utf8"

@@ -2,6 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import GuestDefinition
 import Linux
+import Reports
 import Supervisor
 import Varlink
 
@@ -74,7 +75,14 @@ struct Check: AsyncParsableCommand {
         } else {
             if let qemu = reply.qemu { print("QEMU:       \(qemu) (\(reply.qemuVersion ?? ""))") }
             for finding in reply.findings {
-                print("\(finding.severity): \(finding.sentence) [\(finding.identifier)]\n  \(finding.remedy)")
+                print(
+                    OutputStyle.standardOutput.finding(
+                        finding.severity,
+                        finding.sentence,
+                        finding.identifier,
+                        finding.remedy
+                    )
+                )
             }
         }
         let blockers = reply.findings.filter(\.isBlocker).map(\.identifier)

@@ -23,7 +23,14 @@ struct Doctor: AsyncParsableCommand {
             let running = facts.guests.filter { $0.activeState == "active" }.count
             print("Guests:     \(running) running")
             for finding in findings {
-                print("\(finding.severity): \(finding.sentence) [\(finding.identifier)]\n  \(finding.remedy)")
+                print(
+                    OutputStyle.standardOutput.finding(
+                        finding.severity,
+                        finding.sentence,
+                        finding.identifier,
+                        finding.remedy
+                    )
+                )
             }
         }
         let problems = findings.filter { $0.severity == .problem }.count

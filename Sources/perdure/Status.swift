@@ -34,7 +34,12 @@ struct Status: ParsableCommand {
         if output.json { return try printJSON(Answer(status: status, journal: lines == nil ? nil : journal)) }
         let upgrade = "\(Locations.current.perdure) upgrade \(guest.name)"
         let outdated = "; its QEMU has been replaced on disk since it was started: '\(upgrade)'"
-        print("\(guest.name): \(status.summary)\(status.outdated ? outdated : "")")
+        print(
+            OutputStyle.standardOutput.wrapped(
+                "\(guest.name): \(status.summary)\(status.outdated ? outdated : "")",
+                indent: 2
+            )
+        )
         // The summary has it after an attempt; it is true for longer.
         if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
         let journal = journal

@@ -53,6 +53,13 @@ struct HostFactsTests {
         #expect(HostFactsTests.findings { $0.guests[0].loadState = "masked" } == ["problem unit-not-loaded"])
         #expect(HostFactsTests.findings { $0.guests[0].unitFileState = "disabled" } == ["note unit-not-enabled"])
         #expect(HostFactsTests.findings { $0.guests[0].unitFileState = "enabled-runtime" } == [])
+        var facts = HostFactsTests.healthy
+        facts.guests[0].unitFileState = "disabled"
+        facts.guests += [facts.guests[0]]
+        facts.guests[1].name = "db"
+        let finding = facts.findings.first
+        #expect(facts.findings.count == 1 && finding?.sentence.hasPrefix("guests 'web', 'db' run, ") == true)
+        #expect(finding?.remedy.contains("enable perdure@web.service perdure@db.service'") == true)
         let held: (inout HostFacts) -> Void = {
             $0.guests[0].unitFileState = "disabled"
             $0.guests[0].activeState = "inactive"
@@ -118,7 +125,7 @@ struct HostFactsTests {
         facts.guestsWithKVM = ["a", "b", "c", "d", "e"]
         facts.guests[0].storeLimit = 3
         for finding in facts.findings { #expect(!finding.sentence.hasSuffix(".") && !finding.remedy.isEmpty) }
-        #expect(facts.findings.contains { $0.sentence.contains("guest 'a', 'b', 'c' and 2 more") })
+        #expect(facts.findings.contains { $0.sentence.contains("guests 'a', 'b', 'c' and 2 more") })
         #expect(facts.findings.map(\.severity.rawValue) == ["problem", "problem", "warning", "note"])
     }
 
