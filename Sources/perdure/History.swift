@@ -111,7 +111,10 @@ struct EntryCount: ExpressibleByArgument {
 }
 
 private enum RecordLine {
-    static func text(_ record: GuestRecord) -> String { "\(LocalTime.text(record.time))  \(record.message)" }
+    static func text(_ record: GuestRecord) -> String {
+        let time = LocalTime.text(record.time)
+        return OutputStyle.standardOutput.wrapped("\(time)  \(record.message)", indent: time.count + 2)
+    }
 }
 
 /// What is said to who names a guest that there is none of.
