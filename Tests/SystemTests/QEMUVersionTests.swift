@@ -103,7 +103,7 @@ extension SystemTests {
             // It is known for as long as the guest runs, whoever its supervisor is.
             try await guest.killSupervisor()
             #expect(try await guest.expectGuestIntact(pid: pid).refusal?.contains(Self.refusal) == true)
-            let shown = try await guest.perdure("status").stdout
+            let shown = try await guest.perdure("status", "--lines", "0").stdout
             #expect(shown.components(separatedBy: Self.refusal).count == 2, "once, in '\(shown)'")
         }
 
