@@ -82,7 +82,7 @@ let package = Package(
         .testTarget(
             name: "ManualTests",
             dependencies: [
-                "GuestDefinition", "Lifecycle", "Supervisor", "perdure",
+                "GuestDefinition", "Lifecycle", "Supervisor", "SystemTestSupport", "perdure",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Lifecycle
+import SystemTestSupport
 import Testing
 
 @testable import GuestDefinition

@@ -1,20 +1,20 @@
 import Foundation
 
 /// A manual page's source in mdoc(7).
-struct ManualPage {
-    static let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/man")
+public struct ManualPage {
+    public static let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/man")
         .standardized
 
-    let lines: [String]
+    public let lines: [String]
 
-    init(_ name: String) throws {
+    public init(_ name: String) throws {
         let path = ManualPage.directory.appending(path: name)
         lines = try String(contentsOf: path, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
             .map(String.init)
     }
 
     /// The lines of a section or subsection, by its title.
-    func section(_ title: String) -> ArraySlice<String> {
+    public func section(_ title: String) -> ArraySlice<String> {
         let headings: Set = [".Sh \(title)", ".Ss \(title)"]
         guard let begin = lines.firstIndex(where: headings.contains) else { return [] }
         // A section ends with the next one; a subsection with that, too.
@@ -24,17 +24,17 @@ struct ManualPage {
     }
 
     /// What `.It MACRO` defines: the words behind it.
-    static func items(_ macro: String, in lines: some Sequence<String>) -> [String] {
+    public static func items(_ macro: String, in lines: some Sequence<String>) -> [String] {
         lines.filter { $0.hasPrefix(".It \(macro) ") }.map { String($0.dropFirst(".It \(macro) ".count)) }
     }
 
     /// Titles of the subsections of a section.
-    func subsections(of title: String) -> [String] {
+    public func subsections(of title: String) -> [String] {
         section(title).filter { $0.hasPrefix(".Ss ") }.map { String($0.dropFirst(4)) }
     }
 
     /// Every literal display, as it is shown.
-    var displays: [String] {
+    public var displays: [String] {
         var found: [[String]] = []
         var isInside = false
         for line in lines {
@@ -51,7 +51,7 @@ struct ManualPage {
     }
 
     /// The commands of its examples, which begin with `# `.
-    var commands: [String] {
+    public var commands: [String] {
         displays.flatMap { $0.split(separator: "\n") }.filter { $0.hasPrefix("# ") }.map { String($0.dropFirst(2)) }
     }
 }
