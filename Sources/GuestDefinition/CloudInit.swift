@@ -10,6 +10,9 @@ public struct CloudInit: Sendable, Equatable, Codable {
     /// Absolute path of a file with a public key a line, for the image's user.
     public var sshKeys: String?
 
+    /// Paths of all that is read for it.
+    public var files: [String] { [userData, networkConfig, sshKeys].compactMap { $0 } }
+
     public init(
         instanceID: String,
         hostname: String,

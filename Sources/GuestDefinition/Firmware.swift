@@ -75,8 +75,7 @@ extension GuestHardware {
     /// Paths of the files that are read when the guest is started, and not again while it runs; those of the seed and
     /// of credentials are not among `pinnedPaths`.
     public var startPaths: [String] {
-        let seed = [cloudInit?.userData, cloudInit?.networkConfig, cloudInit?.sshKeys].compactMap { $0 }
-        return [kernel?.image, kernel?.initrd, firmware?.image].compactMap { $0 } + seed
+        [kernel?.image, kernel?.initrd, firmware?.image].compactMap { $0 } + (cloudInit?.files ?? [])
             + (credentials ?? []).map(\.file)
     }
 

@@ -106,8 +106,7 @@ extension HostFacts {
     private var unitFindings: [HostFinding] {
         guests.flatMap { guest -> [HostFinding] in
             let unit = "perdure@\(guest.name).service"
-            let isActive = HostFacts.isActive(guest)
-            if isActive, guest.loadState != "loaded" {
+            if guest.isActive, guest.loadState != "loaded" {
                 return [
                     HostFinding(
                         .problem,
@@ -118,8 +117,7 @@ extension HostFacts {
                     )
                 ]
             }
-            if guest.unitFileState.hasPrefix("enabled") || guest.unitFileState == "static" { return [] }
-            if !isActive, guest.storedDescriptors > 0 {
+            if !guest.isActive, !guest.isStartedByItself, guest.storedDescriptors > 0 {
                 let mayForget = systemdVersion.map { $0 < 261 } ?? true
                 return [
                     HostFinding(
@@ -135,16 +133,9 @@ extension HostFacts {
         }
     }
 
-    private static func isActive(_ guest: Guest) -> Bool {
-        ["active", "activating", "reloading"].contains(guest.activeState)
-    }
-
     /// One for all guests: on many hosts it is so for each of them.
     private var enablementFindings: [HostFinding] {
-        let names = guests.filter {
-            HostFacts.isActive($0) && $0.loadState == "loaded" && !$0.unitFileState.hasPrefix("enabled")
-                && $0.unitFileState != "static"
-        }.map(\.name)
+        let names = guests.filter { $0.isActive && $0.loadState == "loaded" && !$0.isStartedByItself }.map(\.name)
         if names.isEmpty { return [] }
         let units = names.map { "perdure@\($0).service" }.joined(separator: " ")
         let what = names.count == 1 ? "runs, and its unit is" : "run, and their units are"

@@ -16,6 +16,10 @@ public struct HostFacts: Sendable, Equatable {
         public var isOutdated = false
 
         public init(name: String) { self.name = name }
+
+        var isActive: Bool { ["active", "activating", "reloading"].contains(activeState) }
+        /// With the host, or by another unit.
+        var isStartedByItself: Bool { unitFileState.hasPrefix("enabled") || unitFileState == "static" }
     }
 
     public struct QEMU: Sendable, Equatable {

@@ -200,7 +200,7 @@ public actor GuestSupervisor {
     }
 
     private func run(_ step: Step) async {
-        extendStartTimeout()
+        extendTimeout()
         haltIfAsked(.before, step)
         let begin = ContinuousClock.now
         do {
@@ -270,7 +270,7 @@ public actor GuestSupervisor {
     func forgetStatus() { lastStatus = "" }
 
     /// Steps have deadlines of their own; systemd's must not cut a start or a stop short that makes progress.
-    private func extendStartTimeout() {
+    private func extendTimeout() {
         guard watchdog == nil || isStopWanted, case .operating = lifecycle.state else { return }
         let longest = timeouts.longest
         Notifier.send("EXTEND_TIMEOUT_USEC=\((longest + GuestSupervisor.killDeadline).microseconds)")

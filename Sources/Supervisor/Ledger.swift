@@ -80,7 +80,7 @@ extension Ledger {
         let names = Set(files ?? [])
         var paths = hardware.pinnedPaths.filter { names.contains(Inventory.file($0.key)) }.map(\.value)
         if names.contains(Inventory.file(.seed)), let seed = hardware.cloudInit {
-            paths += [seed.userData, seed.networkConfig, seed.sshKeys].compactMap { $0 }
+            paths += seed.files
         }
         paths += (hardware.credentials ?? []).filter { names.contains(Inventory.credential($0.id)) }.map(\.file)
         return Set(paths)

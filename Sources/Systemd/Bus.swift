@@ -60,6 +60,21 @@ final class Bus {
 
     var descriptor: Int32 { sd_bus_get_fd(bus) }
 
+    private func request(
+        _ path: String,
+        _ interface: String,
+        _ member: String,
+        _ append: (BusMessage) -> Void
+    ) throws(ManagerError) -> BusMessage {
+        var made: OpaquePointer?
+        let result = sd_bus_message_new_method_call(bus, &made, peer.rawValue, path, interface, member)
+        guard result >= 0, let made else { throw ManagerError(member, code: result) }
+        let request = BusMessage(owning: made)
+        append(request)
+        if request.failure < 0 { throw ManagerError(member, code: request.failure) }
+        return request
+    }
+
     /// Calls a method and returns its reply.
     func call(
         _ path: String,
@@ -68,12 +83,7 @@ final class Bus {
         deadline: Duration,
         _ append: (BusMessage) -> Void = { _ in }
     ) throws(ManagerError) -> BusMessage {
-        var made: OpaquePointer?
-        let result = sd_bus_message_new_method_call(bus, &made, peer.rawValue, path, interface, member)
-        guard result >= 0, let made else { throw ManagerError(member, code: result) }
-        let request = BusMessage(owning: made)
-        append(request)
-        if request.failure < 0 { throw ManagerError(member, code: request.failure) }
+        let request = try request(path, interface, member, append)
         var error = sd_bus_error()
         defer { sd_bus_error_free(&error) }
         var reply: OpaquePointer?
@@ -93,12 +103,7 @@ final class Bus {
         _ member: String,
         _ append: (BusMessage) -> Void
     ) throws(ManagerError) -> UInt64 {
-        var made: OpaquePointer?
-        let result = sd_bus_message_new_method_call(bus, &made, peer.rawValue, path, interface, member)
-        guard result >= 0, let made else { throw ManagerError(member, code: result) }
-        let request = BusMessage(owning: made)
-        append(request)
-        if request.failure < 0 { throw ManagerError(member, code: request.failure) }
+        let request = try request(path, interface, member, append)
         var cookie: UInt64 = 0
         let sent = sd_bus_send(bus, request.pointer, &cookie)
         if sent < 0 { throw ManagerError(member, code: sent) }

@@ -4,6 +4,7 @@ import GuestDefinition
 import Linux
 import QMP
 import Supervisor
+import Systemd
 import Varlink
 
 struct Adopt: AsyncParsableCommand {
@@ -176,7 +177,7 @@ struct Adopt: AsyncParsableCommand {
             do {
                 try await loop.readable(listener, deadline: Adopt.lookInterval)
             } catch is EventLoop.DeadlinePassed {
-                if try await isUnitUp(loop) { continue }
+                if try await isUnitUp() { continue }
                 throw Exit.refused("'\(unit)' has ended without taking the guest over; see 'journalctl -u \(unit)'")
             }
             guard let connection = try UnixSocket.accept(listener) else { continue }
@@ -190,13 +191,9 @@ struct Adopt: AsyncParsableCommand {
         throw Exit.failure("'\(unit)' does not say what has become of the guest; see 'journalctl -u \(unit)'")
     }
 
-    private func isUnitUp(_ loop: EventLoop) async throws -> Bool {
-        let state = try await ProgramRun.run(
-            "/usr/bin/systemctl",
-            ["show", "--value", "--property", "ActiveState", unit],
-            loop: loop,
-            deadline: Adopt.answerDeadline
-        )
-        return state.lines.first.map { !["failed", "inactive"].contains($0) } ?? true
+    private func isUnitUp() async throws -> Bool {
+        let unit = unit
+        let found = try await BlockingCalls.run { try Manager.units(matching: unit, deadline: Adopt.answerDeadline) }
+        return found.contains { !["failed", "inactive"].contains($0.activeState) }
     }
 }
