@@ -109,6 +109,12 @@ extension SystemTests {
         }
 
         private func expectNothingLost(_ guest: RunningGuest, _ network: Int, peer: String) async throws {
+            // The handovers may be over sooner than the slower streams have told enough.
+            try await guest.system.waitUntil("both ends of network \(network) to have had enough datagrams") {
+                for traffic in [try await guest.traffic(network), try await Bridge.traffic(peer, on: guest.system)]
+                where traffic.udpReceived <= 1000 { return false }
+                return true
+            }
             let inGuest = try await guest.traffic(network)
             let atPeer = try await Bridge.traffic(peer, on: guest.system)
             print("in the guest: \(inGuest)\nat the peer:  \(atPeer)")
