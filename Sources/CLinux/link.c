@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include "netlink.h"
 
 #include <errno.h>
 #include <linux/if.h>
@@ -7,8 +8,6 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,11 +37,12 @@ unsigned clinux_link_index(const char *name) {
     return request_by_name(name, SIOCGIFINDEX, &request) < 0 ? 0 : (unsigned)request.ifr_ifindex;
 }
 
-int clinux_link_set_up(const char *name) {
+int clinux_link_set_up(const char *name, int hears_all_groups) {
     struct ifreq request = {0};
+    short flags = (short)(IFF_UP | (hears_all_groups ? IFF_ALLMULTI : 0));
     if (request_by_name(name, SIOCGIFFLAGS, &request) < 0) return -1;
-    if (request.ifr_flags & IFF_UP) return 0;
-    request.ifr_flags |= IFF_UP;
+    if ((request.ifr_flags & flags) == flags) return 0;
+    request.ifr_flags |= flags;
     return request_by_name(name, SIOCSIFFLAGS, &request);
 }
 
@@ -66,30 +66,6 @@ static int change_ports(const char *bridge, const char *name, unsigned long numb
 int clinux_bridge_add(const char *bridge, const char *name) { return change_ports(bridge, name, SIOCBRADDIF); }
 int clinux_bridge_remove(const char *bridge, const char *name) { return change_ports(bridge, name, SIOCBRDELIF); }
 
-// Sends one request to the kernel and returns once it has been carried out.
-static int converse(struct nlmsghdr *message) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd < 0) return -1;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    if (sendto(fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
-        return close_with(fd, -1);
-    // The answer holds the request, too, where it is an error.
-    _Alignas(struct nlmsghdr) char answer[4096];
-    ssize_t got;
-    do got = recv(fd, answer, sizeof answer, 0);
-    while (got < 0 && errno == EINTR);
-    if (got < 0) return close_with(fd, -1);
-    struct nlmsghdr *header = (struct nlmsghdr *)answer;
-    if (!NLMSG_OK(header, (size_t)got) || header->nlmsg_type != NLMSG_ERROR) {
-        errno = EPROTO;
-        return close_with(fd, -1);
-    }
-    int error = -((struct nlmsgerr *)NLMSG_DATA(header))->error;
-    errno = error;
-    return close_with(fd, error ? -1 : 0);
-}
-
 int clinux_link_delete(unsigned index) {
     struct {
         struct nlmsghdr header;
@@ -98,7 +74,7 @@ int clinux_link_delete(unsigned index) {
         .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_DELLINK},
         .link = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index},
     };
-    return converse(&request.header);
+    return clinux_netlink_converse(&request.header, 0);
 }
 
 int clinux_link_be_quiet(unsigned index) {
@@ -115,7 +91,7 @@ int clinux_link_be_quiet(unsigned index) {
         .mode = {.rta_len = sizeof(struct rtattr) + 1, .rta_type = IFLA_INET6_ADDR_GEN_MODE},
         .value = IN6_ADDR_GEN_MODE_NONE,
     };
-    return converse(&request.header);
+    return clinux_netlink_converse(&request.header, 0);
 }
 
 int clinux_link_sender(unsigned index, uint32_t mark) {

@@ -1,3 +1,5 @@
+import Linux
+
 extension DefinitionBuilder {
     mutating func networks() -> [Network] {
         let found = sections.filter { $0.name.kind == .network }
@@ -28,9 +30,11 @@ extension DefinitionBuilder {
 
     private mutating func network(_ section: Section, _ machineID: String) -> Network {
         let id = section.name.id
-        let type = value("Type", section, Values.networkType) ?? .tap
+        let type = value("Type", section) { text throws(ValueProblem) in try Values.word(text, as: Network.Kind.self) }
         let interface = value("Interface", section, Values.interface)
         let bridge = value("Bridge", section, Values.interface)
+        let parent = value("Parent", section, Values.interface)
+        let mode = value("Mode", section) { text throws(ValueProblem) in try Values.word(text, as: MacvlanMode.self) }
         let queues = value("Queues", section) { text throws(ValueProblem) in
             try Values.integer(text, in: Network.queueCounts)
         }
@@ -40,20 +44,39 @@ extension DefinitionBuilder {
         let mac =
             value("MACAddress", section, Values.macAddress)
             ?? NetworkDefaults.mac(guest: name, id: id, machine: machineID)
-        switch type {
-        case .tap:
+        switch type ?? .tap {
+        case .tap, .macvtap:
             warnOfNoEffect(["Forward"], section, unless: "Type=user")
+            var uplink: Network.Uplink?
+            if type == .macvtap {
+                warnOfNoEffect(["Bridge"], section, unless: "Type=tap")
+                if parent == nil, section.assignments["Parent"] == nil {
+                    problems.add(
+                        "a macvtap needs Parent=, the interface of the host that the guest is to be on",
+                        at: section.assignments["Type"]?.place ?? section.place
+                    )
+                }
+                uplink = Network.Uplink(
+                    parent: parent ?? "",
+                    mode: mode ?? .bridge,
+                    interface: NetworkDefaults.uplink(guest: name, id: id)
+                )
+            } else {
+                warnOfNoEffect(["Parent", "Mode"], section, unless: "Type=macvtap")
+            }
             return Network(
                 id: id,
                 mac: mac,
                 interface: interface ?? NetworkDefaults.interface(guest: name, id: id),
-                bridge: bridge,
+                bridge: uplink == nil ? bridge : nil,
+                uplink: uplink,
                 queues: queues ?? 1,
                 mtu: mtu,
                 vhost: vhost ?? .auto
             )
         case .user:
             warnOfNoEffect(["Interface", "Bridge", "Queues", "VHost", "MTU"], section, unless: "Type=tap")
+            warnOfNoEffect(["Parent", "Mode"], section, unless: "Type=macvtap")
             return Network(id: id, type: .user, mac: mac, vhost: .no, forwards: forwards)
         }
     }
@@ -62,6 +85,9 @@ extension DefinitionBuilder {
     private struct Owners {
         var macs: [String: String] = [:]
         var interfaces: [String: String] = [:]
+        var parents: [String: String] = [:]
+        /// Parents.
+        var passthru: Set<String> = []
         var ports: [String: String] = [:]
     }
 
@@ -80,6 +106,30 @@ extension DefinitionBuilder {
                 at: section.assignments["Interface"]?.place ?? section.place
             )
         }
+        if let uplink = network.uplink, let other = owners.interfaces.updateValue(title, forKey: uplink.interface) {
+            problems.add(
+                "\(quoted(uplink.interface)) is the interface of \(other), and the one that \(title) has on "
+                    + "\(quoted(uplink.parent)); set another Interface=",
+                at: section.place
+            )
+        }
+        if let parent = network.uplink?.parent, parent == network.interface {
+            problems.add(
+                "\(quoted(parent)) can't be the interface and its parent",
+                at: section.assignments["Interface"]?.place ?? section.place
+            )
+        }
+        if let parent = network.uplink?.parent, !parent.isEmpty,
+            let other = owners.parents.updateValue(title, forKey: parent),
+            network.uplink?.mode == .passthru || owners.passthru.contains(parent)
+        {
+            problems.add(
+                "\(quoted(parent)) is also the parent of \(other), and one of the two would have it for itself by "
+                    + "Mode=passthru",
+                at: section.assignments["Mode"]?.place ?? section.place
+            )
+        }
+        if let uplink = network.uplink, uplink.mode == .passthru { owners.passthru.insert(uplink.parent) }
         if network.type == .tap, network.bridge == network.interface {
             problems.add(
                 "\(quoted(network.interface)) can't be the interface and its bridge",

@@ -1,3 +1,5 @@
+import Linux
+
 extension GuestHardware {
     /// The same for the guest, with what only the host notices as `wanted` has it.
     public func applyingHostSettings(of wanted: GuestHardware) -> GuestHardware {
@@ -14,11 +16,12 @@ extension GuestHardware {
         result.isLocked = wanted.isLocked
         if single.watchdog != nil, let action = wanted.single.watchdog { result.single.watchdog = action }
         for (index, network) in networks.enumerated() {
-            guard let counterpart = wanted.networks.first(where: { $0.id == network.id && $0.type == network.type })
+            guard let counterpart = wanted.networks.first(where: { $0.id == network.id && $0.kind == network.kind })
             else { continue }
             result.networks[index].vhost = counterpart.vhost
             result.networks[index].forwards = counterpart.forwards
             result.networks[index].bridge = counterpart.bridge
+            result.networks[index].uplink = counterpart.uplink
         }
         return result
     }
@@ -68,9 +71,11 @@ extension GuestHardware {
             changes.compare("\(title) Serial=", new.serial, old.serial)
         }
         changes.compareSections("Network", networks, running.networks, id: \.id) { changes, title, new, old in
-            changes.compare("\(title) Type=", new.type.rawValue, old.type.rawValue)
+            changes.compare("\(title) Type=", new.kind.rawValue, old.kind.rawValue)
             changes.compare("\(title) Interface=", new.interface, old.interface)
             changes.compare("\(title) Bridge=", new.bridge, old.bridge)
+            changes.compare("\(title) Parent=", new.uplink?.parent, old.uplink?.parent)
+            changes.compare("\(title) Mode=", new.uplink?.mode.rawValue, old.uplink?.mode.rawValue)
             changes.compare("\(title) MACAddress=", new.mac, old.mac)
             changes.compare("\(title) Queues=", "\(new.queues)", "\(old.queues)")
             changes.compare("\(title) VHost=", new.vhost.rawValue, old.vhost.rawValue)

@@ -1,3 +1,5 @@
+import Linux
+
 extension GuestHardware {
     /// What the guest's machine is made up of, for people: a title for each line, and what there is. The order is that
     /// of the sections in the definition's description.
@@ -91,7 +93,8 @@ extension Network {
         switch type {
         case .user: "user, \(mac)\(forwards.map { ", \($0.description)" }.joined())"
         case .tap:
-            "tap '\(interface)'\(bridge.map { " on bridge '\($0)'" } ?? ""), \(mac)"
+            "\(kind.rawValue) '\(interface)'\(bridge.map { " on bridge '\($0)'" } ?? "")"
+                + (uplink.map { " on '\($0.parent)', mode \($0.mode.rawValue)" } ?? "") + ", \(mac)"
                 + (queues > 1 ? ", \(queues) queues" : "") + (mtu.map { ", MTU \($0)" } ?? "")
                 + (vhost == .auto ? "" : ", vhost \(vhost.rawValue)")
         }

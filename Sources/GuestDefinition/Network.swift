@@ -1,3 +1,5 @@
+import Linux
+
 public enum NetworkType: String, Sendable, Codable, CaseIterable {
     /// An interface of the host, usually a port of a bridge.
     case tap
@@ -39,6 +41,40 @@ public struct PortForward: Sendable, Equatable, Codable {
     public var description: String { "\(transport.rawValue):\(address):\(port):\(guestPort)" }
 }
 
+extension Network {
+    /// How a definition says what a network is.
+    enum Kind: String, CaseIterable {
+        case tap
+        case macvtap
+        case user
+    }
+
+    var kind: Kind {
+        switch type {
+        case .tap: uplink == nil ? .tap : .macvtap
+        case .user: .user
+        }
+    }
+
+    /// An interface of the host that the guest has an address of its own on, as with a macvtap.
+    public struct Uplink: Sendable, Equatable, Codable {
+        /// Of the host.
+        public var parent: String
+        public var mode: MacvlanMode
+        /// Of the guest on the parent. The network's other interface is a tap.
+        public var interface: String
+
+        public init(parent: String, mode: MacvlanMode = .bridge, interface: String) {
+            self.parent = parent
+            self.mode = mode
+            self.interface = interface
+        }
+    }
+
+    /// Of its address.
+    public var octets: [UInt8] { mac.split(separator: ":").compactMap { UInt8($0, radix: 16) } }
+}
+
 public struct Network: Sendable, Equatable, Codable {
     public var id: String
     public var type: NetworkType
@@ -48,6 +84,8 @@ public struct Network: Sendable, Equatable, Codable {
     public var interface: String
     /// What the interface is made a port of.
     public var bridge: String?
+    /// What the interface leads to instead.
+    public var uplink: Uplink?
     /// Pairs of a queue to and one from the guest: 1 to 8.
     public var queues: Int
     /// Bytes of the largest packet, which the guest is told and the interface is set to.
@@ -65,6 +103,7 @@ public struct Network: Sendable, Equatable, Codable {
         mac: String,
         interface: String = "",
         bridge: String? = nil,
+        uplink: Uplink? = nil,
         queues: Int = 1,
         mtu: Int? = nil,
         vhost: VHost = .auto,
@@ -75,6 +114,7 @@ public struct Network: Sendable, Equatable, Codable {
         self.mac = mac
         self.interface = interface
         self.bridge = bridge
+        self.uplink = uplink
         self.queues = queues
         self.mtu = mtu
         self.vhost = vhost
@@ -89,7 +129,8 @@ public struct Network: Sendable, Equatable, Codable {
     /// Whether this is within what any definition can ask for.
     var isPlausible: Bool {
         Network.queueCounts.contains(queues) && forwards.count <= Network.mostForwards
-            && Values.isInterfaceName(interface) == (type == .tap)
+            && Values.isInterfaceName(interface) == (type == .tap) && octets.count == 6
+            && (uplink.map { Values.isInterfaceName($0.parent) && Values.isInterfaceName($0.interface) } ?? true)
     }
 }
 
@@ -102,9 +143,14 @@ enum NetworkDefaults {
         return ([0x52] + octets).map(hexadecimal).joined(separator: ":")
     }
 
-    static func interface(guest: String, id: String) -> String {
+    static func interface(guest: String, id: String) -> String { "pd" + digits(guest, id) }
+
+    /// Of a network that has another one besides.
+    static func uplink(guest: String, id: String) -> String { "pm" + digits(guest, id) }
+
+    private static func digits(_ guest: String, _ id: String) -> String {
         let hash = hash("\(guest)\0\(id)")
-        return "pd" + (0..<6).map { hexadecimal(UInt8(truncatingIfNeeded: hash >> ($0 * 8))) }.joined()
+        return (0..<6).map { hexadecimal(UInt8(truncatingIfNeeded: hash >> ($0 * 8))) }.joined()
     }
 
     static func hexadecimal(_ octet: UInt8) -> String {

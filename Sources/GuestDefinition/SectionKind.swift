@@ -41,7 +41,8 @@ enum SectionKind: String, CaseIterable {
         case .firmware: ["Type", "SecureBoot", "Image", "Variables", "VariablesTemplate"]
         case .kernel: ["Image", "Initrd", "CommandLine"]
         case .disk: ["Image", "Format", "Bus", "Device", "ReadOnly", "Discard", "Cache", "AIO", "Serial"]
-        case .network: ["Type", "Interface", "Bridge", "MACAddress", "Queues", "VHost", "MTU", "Forward"]
+        case .network:
+            ["Type", "Interface", "Bridge", "Parent", "Mode", "MACAddress", "Queues", "VHost", "MTU", "Forward"]
         case .rng, .pvpanic, .agent, .display: ["Enable"]
         case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
         case .watchdog: ["Enable", "Action"]

@@ -1,14 +1,4 @@
 extension Values {
-    static func networkType(_ text: String) throws(ValueProblem) -> NetworkType {
-        if text == "macvtap" {
-            throw ValueProblem(
-                "'macvtap' can't be used: it would give packets to the next VM process while the guest still runs in the one "
-                    + "before, and they would be lost; use a tap with Bridge="
-            )
-        }
-        return try word(text, as: NetworkType.self)
-    }
-
     /// What Linux takes for a name, and no shell or rule set has to quote: 1 to 15 characters.
     static func isInterfaceName(_ text: String) -> Bool {
         (1...15).contains(text.utf8.count) && text != "." && text != ".."

@@ -8,6 +8,9 @@ public enum NetworkInterface {
 
     public static func exists(_ name: String) -> Bool { clinux_link_index(name) != 0 }
 
+    /// By which the kernel knows it; 0 where there is none of that name.
+    public static func index(of name: String) -> Int { Int(clinux_link_index(name)) }
+
     public static func isBridge(_ name: String) -> Bool { access("/sys/class/net/\(name)/bridge", F_OK) == 0 }
 
     /// The bridge that it is a port of.
@@ -26,8 +29,9 @@ public enum NetworkInterface {
         try check("SIOCBRDELIF", on: bridge) { clinux_bridge_remove(bridge, name) }
     }
 
-    public static func setUp(_ name: String) throws(SystemCallError) {
-        try check("SIOCSIFFLAGS", on: name) { clinux_link_set_up(name) }
+    /// - Parameter hearsAllGroups: it takes multicast packets whether the host wants them or not.
+    public static func setUp(_ name: String, hearsAllGroups: Bool = false) throws(SystemCallError) {
+        try check("SIOCSIFFLAGS", on: name) { clinux_link_set_up(name, hearsAllGroups ? 1 : 0) }
     }
 
     public static func setMTU(_ name: String, to mtu: Int) throws(SystemCallError) {

@@ -36,6 +36,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case networkGone = "network-gone"
         case networkMoved = "network-moved"
         case bridgeMissing = "bridge-missing"
+        case parentMissing = "parent-missing"
         case vhostMissing = "vhost-missing"
         case startFileGone = "start-file-gone"
         case needsPowerCycle = "needs-power-cycle"

@@ -10,8 +10,8 @@ extension GuestSupervisor {
     func createQueues(_ hardware: GuestHardware, generation: Int, isSpare: Bool) async throws {
         let networks = hardware.networks.filter { $0.type == .tap }
         if networks.isEmpty { return }
-        let made = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
-            try networks.map { try NetworkPort.create($0, isSpare: isSpare) }
+        let made = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [name] in
+            try networks.map { try NetworkPort.create($0, of: name, isSpare: isSpare) }
         }
         for (network, queues) in zip(networks, made) {
             for (index, queue) in queues.enumerated() {
@@ -68,6 +68,7 @@ extension GuestSupervisor {
         return networks.filter { $0.type == .tap }.map { network in
             let queues = inventory.taps(of: network.id)
             return NetworkPort(
+                guest: name,
                 network: network,
                 own: queues.filter { $0.generation == vm.generation },
                 others: queues.filter { $0.generation != vm.generation }
@@ -114,14 +115,26 @@ extension GuestSupervisor {
         } while ports.contains(where: \.othersHavePackets) && ContinuousClock.now < giveUp
     }
 
+    /// Those that don't go with a tap's last queue.
+    func removeInterfaces() async {
+        guard ledger?.hardware.networks.contains(where: { $0.uplink != nil }) == true else { return }
+        do {
+            try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [name] in
+                try NetworkUplink.remove(of: name)
+            }
+        } catch {
+            journal(.networkProblem("*", "an interface is left behind: \(error)"))
+        }
+    }
+
     /// Leaves the guest's interfaces to one VM process.
     func settleNetworks(on vm: VMProcess) async {
         for port in ports(of: vm) {
             do {
                 let (network, limit) = (port.network, timeouts.prepare)
-                let lost = try await BlockingCalls.run(on: loop, deadline: limit) {
+                let lost = try await BlockingCalls.run(on: loop, deadline: limit) { [name] in
                     let lost = try port.settle()
-                    try NetworkPort.bringUp(network, isNew: false)
+                    try NetworkPort.bringUp(network, of: name, isNew: false)
                     return lost
                 }
                 if lost > 0 { journal(.networkProblem(network.id, "\(lost) packets were lost")) }

@@ -22,7 +22,7 @@ extension GuestSupervisor {
         preflight.ram = try gatherRAM(ledger)
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
-        preflight.networks = HostNetwork.states(preflight.hardware)
+        preflight.networks = HostNetwork.states(preflight.hardware, of: name)
         preflight.goneFiles = goneFiles(of: definition)
         preflight.bootedIn = ledger.bootedIn
         if let next {
@@ -106,7 +106,7 @@ extension GuestSupervisor {
         preflight.running = try await gather(current)
         preflight.memory = gatherMemory(of: current)
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
-        preflight.networks = HostNetwork.states(preflight.hardware)
+        preflight.networks = HostNetwork.states(preflight.hardware, of: name)
         preflight.goneFiles = goneFiles(of: wanted)
         preflight.bootedIn = ledger.bootedIn
         do {

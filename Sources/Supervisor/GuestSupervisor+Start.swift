@@ -67,7 +67,7 @@ extension GuestSupervisor {
         try checkHostMemory(hardware.ram, "lower Size= in [RAM ID] or free memory")
         let loader = loader
         let problems = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [hardware] in
-            HostNetwork.problems(hardware)
+            HostNetwork.problems(hardware, of: definition.name)
                 + (hardware.networks.isEmpty ? [] : HostNetwork.doubledAddresses(of: definition, in: loader))
         }
         if !problems.isEmpty { throw Lifecycle.Failure(problems.joined(separator: "\n")) }

@@ -90,6 +90,7 @@ extension GuestSupervisor {
         closeDisplay()
         control?.dropConsoles()
         try await unstore(inventory.names.filter { $0 != Inventory.ledger })
+        await removeInterfaces()
     }
 
     /// After this a supervisor that is started by a crash of this one boots the guest anew.

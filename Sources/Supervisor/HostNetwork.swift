@@ -10,7 +10,7 @@ public enum HostNetwork {
     /// Sentences on all that keeps a guest from being started; none if nothing does.
     ///
     /// - Parameter isRunning: The guest runs, and has its interfaces.
-    public static func problems(_ hardware: GuestHardware, isRunning: Bool = false) -> [String] {
+    public static func problems(_ hardware: GuestHardware, of guest: String, isRunning: Bool = false) -> [String] {
         var problems: [String] = []
         let taps = hardware.networks.filter { $0.type == .tap }
         if Locations.current.isUser, geteuid() != 0 {
@@ -26,6 +26,16 @@ public enum HostNetwork {
             let title = "[Network \(network.id)]"
             if let bridge = network.bridge, let problem = problem(withBridge: bridge) {
                 problems.append("\(problem), which \(title) names; make it, or change Bridge=")
+            }
+            if let uplink = network.uplink {
+                let made = NetworkUplink(guest: guest, network: network, uplink: uplink)
+                problems += made.problems
+                if made.isNameTaken {
+                    problems.append(
+                        "there is an interface '\(uplink.interface)' already, which \(title) would make; remove it "
+                            + "('ip link delete \(uplink.interface)')"
+                    )
+                }
             }
             if !isRunning, NetworkInterface.exists(network.interface) {
                 problems.append(
@@ -43,15 +53,18 @@ public enum HostNetwork {
     }
 
     /// What there is of a guest's networks.
-    static func states(_ hardware: GuestHardware) -> [Preflight.NetworkState] {
+    static func states(_ hardware: GuestHardware, of guest: String) -> [Preflight.NetworkState] {
         let hasVHost = access(vhostDevice, R_OK | W_OK) == 0
         return hardware.networks.map { network in
             if network.type == .user { return Preflight.NetworkState(network: network) }
+            let uplink = network.uplink.map { NetworkUplink(guest: guest, network: network, uplink: $0) }
             return Preflight.NetworkState(
                 network: network,
                 isThere: NetworkInterface.exists(network.interface),
                 bridge: NetworkInterface.bridge(of: network.interface),
                 bridgeProblem: network.bridge.flatMap(problem(withBridge:)),
+                parentProblem: uplink?.problems.first,
+                isConnected: uplink?.isInPlace ?? true,
                 hasVHost: hasVHost
             )
         }

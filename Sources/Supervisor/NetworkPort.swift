@@ -12,6 +12,7 @@ struct NetworkPort: Sendable {
         var descriptor: Descriptor
     }
 
+    let guest: String
     let network: Network
     let own: [Queue]
     let others: [Queue]
@@ -34,7 +35,7 @@ struct NetworkPort: Sendable {
     // MARK: A new VM process
 
     /// The queues of a spare interface for a VM process that is to take over, or of the guest's own where there is none.
-    static func create(_ network: Network, isSpare: Bool) throws(SystemCallError) -> [Descriptor] {
+    static func create(_ network: Network, of guest: String, isSpare: Bool) throws -> [Descriptor] {
         let first = try TapQueue.create(isSpare ? "perdure%d" : network.interface)
         guard let name = TapQueue.interface(of: first)?.name else {
             throw SystemCallError("TUNGETIFF", on: network.interface)
@@ -49,26 +50,29 @@ struct NetworkPort: Sendable {
             // Where the host has no IPv6 it is quiet anyway.
             try? NetworkInterface.beQuiet(name)
         } else {
-            try bringUp(network, isNew: true)
+            try bringUp(network, of: guest, isNew: true)
         }
         return queues
     }
 
     /// Sets the interface up as the definition has it.
-    static func bringUp(_ network: Network, isNew: Bool) throws(SystemCallError) {
+    static func bringUp(_ network: Network, of guest: String, isNew: Bool) throws {
         let name = network.interface
         if isNew {
             // A bridge takes the lowest of its ports' addresses; and it must not take the guest's for its own.
-            var address = network.mac.split(separator: ":").compactMap { UInt8($0, radix: 16) }
+            var address = network.octets
             address[0] = address[0] == 0xfe ? 0xfa : 0xfe
             try NetworkInterface.setAddress(name, to: address)
-            if network.bridge != nil { try? NetworkInterface.beQuiet(name) }
+            if network.bridge != nil || network.uplink != nil { try? NetworkInterface.beQuiet(name) }
             if let mtu = network.mtu { try NetworkInterface.setMTU(name, to: mtu) }
         }
         let bridge = NetworkInterface.bridge(of: name)
         if bridge != network.bridge {
             if let bridge { try NetworkInterface.leave(name, from: bridge) }
             if let wanted = network.bridge { try NetworkInterface.join(name, to: wanted) }
+        }
+        if let uplink = network.uplink {
+            try NetworkUplink(guest: guest, network: network, uplink: uplink).connect()
         }
         try NetworkInterface.setUp(name)
     }
@@ -108,7 +112,7 @@ struct NetworkPort: Sendable {
 
     /// Makes the VM process's queues those of the guest's interface, and has all packets wait there from then on. Does
     /// nothing where they are.
-    func takeOver() throws(SystemCallError) {
+    func takeOver() throws {
         guard let first = own.first?.descriptor else { return }
         let spare = TapQueue.interface(of: first)
         if spare?.name == interface { return }
@@ -133,12 +137,12 @@ struct NetworkPort: Sendable {
         for (queue, isDetached) in zip(own, detached) where !isDetached {
             try TapQueue.attach(queue.descriptor, to: interface)
         }
-        if isNew { try NetworkPort.bringUp(network, isNew: true) }
+        if isNew { try NetworkPort.bringUp(network, of: guest, isNew: true) }
     }
 
     /// Leaves the VM process's queues as the only ones, with what has gathered in others. Returns how many packets were
     /// lost.
-    func settle() throws(SystemCallError) -> Int {
+    func settle() throws -> Int {
         try takeOver()
         guard let first = own.first else { return 0 }
         let rest = others.filter(isActive)

@@ -9,6 +9,10 @@ extension Preflight {
         var bridge: String?
         /// What is wrong with the bridge that it should be a port of.
         var bridgeProblem: String?
+        /// What is wrong with the interface that it should be on.
+        var parentProblem: String?
+        /// It leads to where it should, where that is another interface.
+        var isConnected = true
         var hasVHost = true
     }
 
@@ -48,6 +52,16 @@ extension Preflight {
                 )
             )
         }
+        if let problem = state.parentProblem {
+            found.append(
+                Finding(
+                    .warning,
+                    .parentMissing,
+                    problem,
+                    "the next handover puts the guest's interface on it once that is possible"
+                )
+            )
+        }
         if running != nil && !state.isThere {
             found.append(
                 Finding(
@@ -65,6 +79,15 @@ extension Preflight {
                     .networkMoved,
                     "the interface '\(network.interface)' of \(title) is \(now)"
                         + (network.bridge.map { " instead of one of '\($0)'" } ?? ""),
+                    "the next handover changes that"
+                )
+            )
+        } else if running != nil, !state.isConnected, state.parentProblem == nil, let parent = network.uplink?.parent {
+            found.append(
+                Finding(
+                    .warning,
+                    .networkMoved,
+                    "the interface '\(network.interface)' of \(title) does not lead to '\(parent)' as the definition has it",
                     "the next handover changes that"
                 )
             )

@@ -70,5 +70,6 @@ struct StopPost: ParsableCommand {
             ).send()
             try Manager.stopUnit(scope, deadline: StopPost.deadline)
         }
+        if geteuid() == 0 { try GuestInterfaces.remove(of: guest.name) }
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import GuestDefinition
+import Linux
 import Testing
 
 struct GuestHardwareTests {
@@ -196,7 +197,9 @@ struct GuestHardwareTests {
             "type":"tap","vhost":"auto"},\
             {"forwards":[{"address":"127.0.0.1","guestPort":22,"port":2222,"transport":"tcp"},\
             {"address":"0.0.0.0","guestPort":5353,"port":53,"transport":"udp"}],"id":"nat","interface":"",\
-            "mac":"52:54:00:aa:bb:03","queues":1,"type":"user","vhost":"auto"}]
+            "mac":"52:54:00:aa:bb:03","queues":1,"type":"user","vhost":"auto"},\
+            {"forwards":[],"id":"edge","interface":"tap-edge","mac":"52:54:00:aa:bb:04","queues":1,"type":"tap",\
+            "uplink":{"interface":"pm-edge","mode":"vepa","parent":"eth0"},"vhost":"auto"}]
             """
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
@@ -214,6 +217,8 @@ struct GuestHardwareTests {
         wanted.networks[1].mtu = nil
         wanted.networks[1].interface = "tap1"
         wanted.networks[2].forwards.removeLast()
+        wanted.networks[3].uplink?.parent = "eth1"
+        wanted.networks[3].uplink?.mode = .private
         let next = running.applyingHostSettings(of: wanted)
         #expect(
             next.changes(from: running) == [
@@ -221,6 +226,8 @@ struct GuestHardwareTests {
                 "[Network lan] VHost= is no, the running guest has auto",
                 "[Network nat] Forward= is tcp:127.0.0.1:2222:22, the running guest has tcp:127.0.0.1:2222:22 "
                     + "udp:0.0.0.0:53:5353",
+                "[Network edge] Parent= is eth1, the running guest has eth0",
+                "[Network edge] Mode= is private, the running guest has vepa",
             ]
         )
         #expect(
@@ -233,6 +240,9 @@ struct GuestHardwareTests {
         )
         wanted.networks[0].type = .user
         #expect(running.applyingHostSettings(of: wanted).networks[0] == running.networks[0])
+        wanted.networks[3].uplink = nil
+        #expect(running.applyingHostSettings(of: wanted).networks[3] == running.networks[3])
+        #expect(wanted.changes(from: running).contains("[Network edge] Type= is tap, the running guest has macvtap"))
     }
 
     @Test func equalHardwareHasNoChanges() {

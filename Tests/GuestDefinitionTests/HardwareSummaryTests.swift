@@ -1,4 +1,5 @@
 import GuestDefinition
+import Linux
 import Testing
 
 struct HardwareSummaryTests {
@@ -42,6 +43,12 @@ struct HardwareSummaryTests {
                     mac: "52:54:00:00:00:02",
                     forwards: [PortForward(transport: .tcp, port: 2222, guestPort: 22)]
                 ),
+                Network(
+                    id: "edge",
+                    mac: "52:54:00:00:00:03",
+                    interface: "tap1",
+                    uplink: Network.Uplink(parent: "eth0", interface: "pm1")
+                ),
             ],
             cloudInit: CloudInit(instanceID: "i", hostname: "h", userData: "/user-data"),
             credentials: [Credential(id: "root", name: "passwd.hashed-password.root", file: "/password")],
@@ -77,6 +84,7 @@ struct HardwareSummaryTests {
                 "Disk: cd: '/cd.iso' (virtio-scsi, CD-ROM, raw, read-only, cache none, aio native, no discard)",
                 "Network: lan: tap 'tap0' on bridge 'br0', 52:54:00:00:00:01, 2 queues, MTU 9000",
                 "Network: nat: user, 52:54:00:00:00:02, tcp:127.0.0.1:2222:22",
+                "Network: edge: macvtap 'tap1' on 'eth0', mode bridge, 52:54:00:00:00:03",
                 "RNG: random numbers from the host",
                 "Balloon: the guest may take memory back, its free memory is given back all the time",
                 "Watchdog: i6300esb, then 'reset'",

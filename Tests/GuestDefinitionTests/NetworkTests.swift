@@ -1,4 +1,5 @@
 import GuestDefinition
+import Linux
 import Testing
 
 struct NetworkTests {
@@ -14,6 +15,14 @@ struct NetworkTests {
         #expect(networks.map(\.mac) == ["52:1a:71:96:20:c9", "52:d2:f4:99:36:72"])
         #expect(networks.map(\.interface) == ["pd55d2a8faecb3", "pd3f83d3eab182"])
         #expect(networks.map(\.type) == [.tap, .tap])
+    }
+
+    /// What the kernel has as macvtaps has two interfaces.
+    @Test func aMacvtapHasAnInterfaceOnItsParent() throws {
+        let text = minimalText + "[Network lan]\nType=macvtap\nParent=eth0\n"
+        let network = try #require(try load(text).hardware.networks.first)
+        #expect(network.type == .tap && network.interface == "pd55d2a8faecb3" && network.bridge == nil)
+        #expect(network.uplink == Network.Uplink(parent: "eth0", mode: .bridge, interface: "pm55d2a8faecb3"))
     }
 
     @Test func addressesDifferBetweenHostsAndGuests() throws {

@@ -1,5 +1,6 @@
 import Foundation
 import GuestDefinition
+import Linux
 import Testing
 
 /// Each case has a file in Golden/, one argument a line. To write them anew, set PERDURE_RECORD_GOLDEN=1 and read the
@@ -105,6 +106,12 @@ struct QEMUCommandLineTests {
                     PortForward(transport: .udp, address: "0.0.0.0", port: 53, guestPort: 5353),
                 ]
             ),
+            Network(
+                id: "edge",
+                mac: "52:54:00:aa:bb:04",
+                interface: "tap-edge",
+                uplink: Network.Uplink(parent: "eth0", mode: .vepa, interface: "pm-edge")
+            ),
         ]
     }
     static let networkDescriptors = VMProcessDescriptors(
@@ -113,6 +120,7 @@ struct QEMUCommandLineTests {
         networks: [
             "lan": NetworkDescriptors(taps: [30], vhosts: [40]),
             "wide": NetworkDescriptors(taps: [31, 32], vhosts: [41, 42]),
+            "edge": NetworkDescriptors(taps: [33], vhosts: [43]),
         ]
     )
     static let all = VMProcessDescriptors(

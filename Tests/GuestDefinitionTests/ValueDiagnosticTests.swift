@@ -361,7 +361,7 @@ struct ValueDiagnosticTests {
                 + "[Network lan]\nType=bridge\nInterface=a/b\nBridge=a-very-long-name\nMACAddress=52:54:00:12:34\n"
                 + "Queues=9\nVHost=maybe\nMTU=500",
             [
-                "demo.guest:6:6: 'bridge' is not supported; use 'tap' or 'user'",
+                "demo.guest:6:6: 'bridge' is not supported; use 'tap', 'macvtap' or 'user'",
                 "demo.guest:7:11: 'a/b' is not a name for an interface; use at most 15 letters, digits, '_', '.' and '-'",
                 "demo.guest:8:8: 'a-very-long-name' is not a name for an interface; use at most 15 letters, digits, "
                     + "'_', '.' and '-'",
@@ -373,10 +373,25 @@ struct ValueDiagnosticTests {
         ),
         Case(
             "macvtap",
-            minimalText + "[Network lan]\nType=macvtap\n",
+            minimalText + "[Network a]\nType=macvtap\n[Network b]\nType=macvtap\nParent=a/b\nMode=open\nBridge=br0\n"
+                + "[Network c]\nParent=eth0\n[Network d]\nType=user\nMode=vepa\n",
             [
-                "demo.guest:6:6: 'macvtap' can't be used: it would give packets to the next VM process while the guest still "
-                    + "runs in the one before, and they would be lost; use a tap with Bridge="
+                "demo.guest:6:6: a macvtap needs Parent=, the interface of the host that the guest is to be on",
+                "demo.guest:9:8: 'a/b' is not a name for an interface; use at most 15 letters, digits, '_', '.' and '-'",
+                "demo.guest:10:6: 'open' is not supported; use 'bridge', 'vepa', 'private' or 'passthru'",
+                "demo.guest:11:8: warning: Bridge= has no effect without Type=tap",
+                "demo.guest:13:8: warning: Parent= has no effect without Type=macvtap",
+                "demo.guest:16:6: warning: Mode= has no effect without Type=macvtap",
+            ]
+        ),
+        Case(
+            "what macvtaps share",
+            minimalText + "[Network a]\nType=macvtap\nParent=eth0\n[Network b]\nType=macvtap\nParent=eth0\n"
+                + "Mode=passthru\n[Network c]\nType=macvtap\nParent=eth1\nInterface=eth1\n",
+            [
+                "demo.guest:11:6: 'eth0' is also the parent of [Network a], and one of the two would have it for itself by "
+                    + "Mode=passthru",
+                "demo.guest:15:11: 'eth1' can't be the interface and its parent",
             ]
         ),
         Case(

@@ -240,6 +240,15 @@ struct PreflightTests {
         network(.warning, .bridgeMissing, "there is no bridge 'br0', which [Network lan] names") {
             ($0.bridgeProblem, $0.bridge) = ("there is no bridge 'br0'", nil)
         },
+        network(.warning, .parentMissing, "there is no interface 'eth9', which [Network lan] names") {
+            $0.parentProblem = "there is no interface 'eth9', which [Network lan] names; change Parent="
+            $0.isConnected = false
+        },
+        network(.warning, .networkMoved, "'tap0' of [Network lan] does not lead to 'eth0' as the definition has it") {
+            ($0.network.bridge, $0.bridge) = (nil, nil)
+            $0.network.uplink = Network.Uplink(parent: "eth0", interface: "pm0")
+            $0.isConnected = false
+        },
         network(.warning, .networkGone, "'tap0' of [Network lan] is gone") { $0.isThere = false },
         network(.warning, .networkMoved, "is a port of 'br1' instead of one of 'br0'") { $0.bridge = "br1" },
         network(.warning, .networkMoved, "is no bridge's port instead of one of 'br0'") { $0.bridge = nil },

@@ -42,6 +42,99 @@ extension SystemTests {
             }
         }
 
+        /// The same on an interface of the host that the guest has an address of its own on. What has been made for it is
+        /// found to be gone, made anew, and removed with the guest; and what can't be made is refused.
+        @Test func macvtapLosesNothing() async throws {
+            try await withBootedSystem { system in
+                let commands = """
+                    ip link add up0 type veth peer name lan0 && ip address add 10.77.2.1/24 dev lan0 &&
+                    ip link set up0 up && ip link set lan0 up
+                    """
+                try await system.run(["sh", "-c", commands])
+                try await Bridge.startPeer("10.77.2.1", on: system)
+                var plan = GuestPlan(diskFormat: nil)
+                plan.sections = [
+                    "[CPU]", "Count=2", "[Network edge]", "Type=macvtap", "Parent=up0", "Interface=edge",
+                ]
+                plan.queues = 1
+                plan.options.append("networks=10.77.2.2/10.77.2.1")
+                let guest = try await RunningGuest(plan, on: system)
+                try await guest.console.wait(for: "network=0 tcp_received=")
+                let interfaces = try await Bridge.interfaces(on: system)
+                #expect(interfaces.count == 5 && interfaces.contains { $0.hasPrefix("pm") }, "\(interfaces)")
+                for number in 1...Self.handovers {
+                    try await guest.perdure("upgrade")
+                    switch number {
+                    case 5: try await guest.killSupervisor()
+                    case 10: try await guest.perdure("upgrade", "--dry-run")
+                    case 15: try await undoneHandover(guest)
+                    default: break
+                    }
+                }
+                try await expectNothingLost(guest, 0, peer: "10.77.2.1")
+                try await guest.expectGuestIntact()
+                #expect(try await Bridge.interfaces(on: system) == interfaces)
+                try await mendedOnParent(guest, uplink: try #require(interfaces.first { $0.hasPrefix("pm") }))
+                plan.sections.append("Mode=passthru")
+                try await plan.write(to: system)
+                try await guest.perdure("upgrade")
+                let uplinks = try await system.run(["ip", "-details", "link", "show", "type", "macvlan"]).stdout
+                #expect(
+                    uplinks.contains("macvlan mode passthru")
+                        && uplinks.contains("alias perdure guest=web network=edge")
+                )
+                try await streamsGoOn(guest)
+                try await refusedOnParent(on: system)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+                #expect(try await Bridge.interfaces(on: system) == ["lan0", "lo", "up0"])
+            }
+        }
+
+        private func mendedOnParent(_ guest: RunningGuest, uplink: String) async throws {
+            try await guest.system.run(["ip", "link", "delete", uplink])
+            let check = try await guest.perdure("check", "--handover").stdout
+            #expect(check.contains("[network-moved]"), "\(check)")
+            try await guest.perdure("upgrade")
+            let after = try await guest.perdure("check", "--handover").stdout
+            #expect(!after.contains("[network-"), "\(after)")
+            try await streamsGoOn(guest)
+        }
+
+        private func streamsGoOn(_ guest: RunningGuest) async throws {
+            let before = try await Bridge.traffic("10.77.2.1", on: guest.system)
+            try await guest.system.waitUntil("the streams to go on") {
+                let now = try await Bridge.traffic("10.77.2.1", on: guest.system)
+                return now.tcpReceived > before.tcpReceived + 100_000 && now.udpReceived > before.udpReceived + 100
+            }
+        }
+
+        private func refusedOnParent(on system: BootedSystem) async throws {
+            var plan = GuestPlan(name: "other", diskFormat: nil)
+            plan.sections = [
+                "[Network a]", "Type=macvtap", "Parent=eth9", "[Network b]", "Type=macvtap", "Parent=lo", "[Network c]",
+                "Type=macvtap", "Parent=up0", "Mode=passthru", "MTU=9000", "[Network d]", "Type=macvtap", "Parent=lan0",
+            ]
+            try await plan.write(to: system)
+            let bridge = "ip link add br0 type bridge && ip link set lan0 master br0"
+            try await system.run(["sh", "-c", bridge])
+            let before = try await Bridge.interfaces(on: system)
+            try await system.run(["systemctl", "start", plan.unit], check: false)
+            let id = JournalMessage.startFailed.rawValue
+            let entries = try await system.journal("MESSAGE_ID=\(id)", "PERDURE_GUEST=\(plan.name)")
+            let reason = entries.last?["PERDURE_REASON"] ?? ""
+            let problems = [
+                "there is no interface 'eth9', which [Network a] names",
+                "the interface 'lo', which [Network b] names, has no Ethernet addresses",
+                "'up0' takes packets of 1500 bytes, and [Network c] has MTU=9000",
+                "[Network c] would have 'up0' for itself by Mode=passthru, but 'pm",
+                "the interface 'lan0', which [Network d] names, belongs to 'br0'",
+            ]
+            for problem in problems { #expect(reason.contains(problem), "\(reason)") }
+            #expect(try await Bridge.interfaces(on: system) == before)
+            try await system.run(["ip", "link", "delete", "br0"])
+        }
+
         private static let plan: GuestPlan = {
             var plan = GuestPlan(diskFormat: nil)
             plan.sections = [

@@ -111,7 +111,8 @@ unsigned clinux_link_index(const char *name);
 int clinux_link_delete(unsigned index);
 // Keeps the kernel from giving it IPv6 addresses and from sending by itself.
 int clinux_link_be_quiet(unsigned index);
-int clinux_link_set_up(const char *name);
+// It takes what is sent to groups that the host is in, or to all there are.
+int clinux_link_set_up(const char *name, int hears_all_groups);
 int clinux_link_set_mtu(const char *name, int mtu);
 int clinux_link_set_address(const char *name, const unsigned char address[6]);
 int clinux_bridge_add(const char *bridge, const char *name);
@@ -119,6 +120,14 @@ int clinux_bridge_remove(const char *bridge, const char *name);
 // A socket that sends frames, each after a virtio_net_hdr of 10 bytes, out of an interface; with a mark where it is
 // not 0.
 int clinux_link_sender(unsigned index, uint32_t mark);
+
+// macvlan.c
+enum { CLINUX_MACVLAN_PRIVATE = 1, CLINUX_MACVLAN_VEPA = 2, CLINUX_MACVLAN_BRIDGE = 4, CLINUX_MACVLAN_PASSTHRU = 8 };
+// An interface with an address of its own on another one; NULL: with that one's address.
+int clinux_macvlan_create(const char *name, unsigned parent, uint32_t mode, const unsigned char address[6]);
+int clinux_link_set_alias(unsigned index, const char *alias);
+// Sends out of one interface all that comes in by another, instead of what was done with that before.
+int clinux_link_redirect(unsigned from, unsigned to);
 
 // memory.c
 void clinux_trim_memory(void);
