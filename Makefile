@@ -32,8 +32,9 @@ install:
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice \
 		units/perdure-metrics.socket units/perdure-metrics@.service units/perdure-metrics.service units/perdure-metrics.timer \
 		units/perdure-machine@.service units/perdure-upgrade.service units/perdure-upgrade@.service
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/user units/user/perdure@.service units/user/perdure.slice
-	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/perdure units/upgrade-outdated
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/user units/user/perdure@.service units/user/perdure.slice \
+		units/user/perdure-upgrade.service units/user/perdure-upgrade@.service
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/perdure units/upgrade-outdated units/each-user
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/perdure/monitoring packaging/monitoring/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/polkit-1/actions packaging/polkit/io.perdure.policy
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/perdure/examples packaging/polkit/50-perdure-operators.rules

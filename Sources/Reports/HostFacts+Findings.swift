@@ -221,6 +221,17 @@ extension HostFacts {
                 )
             )
         }
+        for guest in guests where guest.hasOldFirmware {
+            let unit = "perdure@\(guest.name).service"
+            findings.append(
+                HostFinding(
+                    .note,
+                    "firmware-outdated",
+                    "the firmware that guest '\(guest.name)' was started with was replaced on disk since; no handover changes it",
+                    remedy: "'\(systemctl) stop \(unit)' and '\(systemctl) start \(unit)', when it suits"
+                )
+            )
+        }
         return findings
     }
 

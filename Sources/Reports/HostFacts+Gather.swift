@@ -55,6 +55,7 @@ extension HostFacts {
             )
             guest.processBytes = reply?.0.metrics.processBytes
             guest.isOutdated = reply?.0.metrics.outdated ?? false
+            guest.hasOldFirmware = reply?.0.metrics.firmwareOutdated ?? false
             return guest
         }
     }

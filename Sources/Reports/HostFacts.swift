@@ -14,6 +14,7 @@ public struct HostFacts: Sendable, Equatable {
         /// Bytes that the VM process takes besides the guest's RAM; nil where there is none.
         public var processBytes: Int?
         public var isOutdated = false
+        public var hasOldFirmware = false
 
         public init(name: String) { self.name = name }
 

@@ -61,6 +61,11 @@ public struct MetricsPage {
         each("perdure_guest_qemu_outdated", .gauge, "Whether the QEMU that the guest runs in was replaced on disk.") {
             $0.outdated ? "1" : "0"
         }
+        each(
+            "perdure_guest_firmware_outdated",
+            .gauge,
+            "Whether the firmware that the guest was started with was replaced on disk."
+        ) { $0.firmwareOutdated.map { $0 ? "1" : "0" } }
         each("perdure_guest_store_complete", .gauge, "Whether systemd keeps all that must outlive the supervisor.") {
             $0.storeComplete ? "1" : "0"
         }

@@ -41,6 +41,7 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case startFileGone = "start-file-gone"
         case needsPowerCycle = "needs-power-cycle"
         case appliedByHandover = "applied-by-handover"
+        case firmwareOutdated = "firmware-outdated"
         case qemuOutdated = "qemu-outdated"
     }
 

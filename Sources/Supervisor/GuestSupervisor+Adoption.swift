@@ -39,14 +39,14 @@ extension GuestSupervisor {
         inventory[Inventory.ram(hardware.ram[0].id)] = offer.ram
         inventory[Inventory.qmp(0)] = offer.monitor
         inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
-        for (name, contents) in files { inventory[name] = contents }
+        for (name, contents) in files.contents { inventory[name] = contents }
         if hardware.console {
             inventory[Inventory.consoleLog] = try MemoryFile.create(Inventory.consoleLog, growth: .allowed)
             inventory[Inventory.consoleInput] = try Pipe.create()
         }
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .running, generation: 0, hardware: hardware)
-        ledger?.files = files.keys.sorted()
+        files.note(in: &ledger)
         // One that was itself handed a guest is refused for its command line.
         ledger?.bootedIn = machine.version
         // The handover begins as it does after a restart.

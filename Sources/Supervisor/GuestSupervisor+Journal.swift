@@ -28,6 +28,8 @@ enum Notice {
     case memoryAdded(DIMM)
     case memoryRemoved(String)
     case notTakenOver(String)
+    /// Paths.
+    case firmwareReplaced([String])
 }
 
 extension GuestSupervisor {
@@ -112,6 +114,16 @@ extension GuestSupervisor {
             )
         case .memoryRemoved(let id):
             log("Guest '\(name)' has given memory '\(id)' up", .notice, .memoryRemoved, ["PERDURE_MEMORY": id])
+        case .firmwareReplaced(let paths):
+            let files = paths.map { "'\($0)'" }.joined(separator: " and ")
+            let stop = "\(Locations.current.systemctl) stop \(unit)"
+            log(
+                "Guest '\(name)' runs with firmware that has been replaced on disk, \(files), and keeps it through handovers "
+                    + "and reboots: '\(stop)' and then 'start' boot it with the new one",
+                .warning,
+                .firmwareReplaced,
+                ["PERDURE_FIRMWARE": paths.joined(separator: " ")]
+            )
         case .notTakenOver(let reason):
             log(
                 "Guest '\(name)' was not taken over, and runs on in the QEMU that others have started: \(reason)",

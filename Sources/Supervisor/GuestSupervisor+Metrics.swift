@@ -19,6 +19,7 @@ extension GuestSupervisor {
             generation: current?.generation ?? ledger?.generation ?? 0,
             qemuVersion: current.map { "\($0.record.version)" },
             outdated: current.map { $0.generation == outdatedGeneration } ?? false,
+            firmwareOutdated: !replacedFirmware.paths.isEmpty,
             storeComplete: storeHealth.problem == nil,
             ramBytes: hardware?.memoryBlocks.reduce(0) { $0 + Int(clamping: $1.size) } ?? 0,
             ramUsedBytes: blocks.reduce(0) { $0 + Int(clamping: (try? $1.allocated()) ?? 0) },

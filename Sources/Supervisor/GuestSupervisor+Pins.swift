@@ -10,25 +10,40 @@ extension GuestSupervisor {
     private static let largestFirmware: UInt64 = 16 << 20
     private static let largestFile: UInt64 = 1 << 30
 
-    /// Reads everything that the guest is started with. By the names in the descriptor store.
-    func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> [String: Descriptor] {
+    /// What is kept for a guest from its start on, by the names in the descriptor store.
+    struct PinnedFiles: Sendable {
+        var contents: [String: Descriptor] = [:]
+        /// Where firmware was read.
+        var firmwarePaths: [String: String] = [:]
+
+        /// Has the ledger say so.
+        func note(in ledger: inout Ledger?) {
+            ledger?.files = contents.keys.sorted()
+            ledger?.firmwarePaths = firmwarePaths
+        }
+    }
+
+    /// Reads everything that the guest is started with.
+    func pinnedFiles(_ hardware: GuestHardware, _ facts: QEMUFacts) async throws -> PinnedFiles {
         var paths = hardware.pinnedPaths
         if paths[.firmware] == nil { paths[.firmware] = try await dataFile("bios-256k.bin", of: facts) }
         if hardware.single.display { paths[.videoBIOS] = try await dataFile("vgabios-stdvga.bin", of: facts) }
         let wanted = paths
         return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
-            var files: [String: Descriptor] = [:]
+            var files = PinnedFiles()
             for (file, path) in wanted {
                 let isROM = file == .firmware || file == .videoBIOS
                 let limit = isROM ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
-                files[Inventory.file(file)] = try GuestSupervisor.copy(path, as: Inventory.file(file), limit: limit)
+                let name = Inventory.file(file)
+                files.contents[name] = try GuestSupervisor.copy(path, as: name, limit: limit)
+                if isROM { files.firmwarePaths[name] = path }
             }
             let made = try GuestSeed.files(for: hardware)
             for (name, contents) in made {
                 let file = try MemoryFile.create(name, growth: .allowed)
                 try file.write(contents, at: 0)
                 try MemoryFile.sealContents(file, name: name)
-                files[name] = file
+                files.contents[name] = file
             }
             return files
         }

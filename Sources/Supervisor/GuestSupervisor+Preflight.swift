@@ -108,6 +108,8 @@ extension GuestSupervisor {
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         preflight.networks = HostNetwork.states(preflight.hardware, of: name)
         preflight.goneFiles = goneFiles(of: wanted)
+        await lookForReplacedFirmware()
+        preflight.replacedFirmware = replacedFirmware.paths
         preflight.bootedIn = ledger.bootedIn
         do {
             let facts = try await QEMUProbe.run(

@@ -75,7 +75,7 @@ extension GuestSupervisor {
         let files = try await pinnedFiles(hardware, facts)
         let file = try LedgerFile()
         inventory[Inventory.ledger] = file.file
-        for (name, contents) in files { inventory[name] = contents }
+        for (name, contents) in files.contents { inventory[name] = contents }
         for block in hardware.ram {
             let name = Inventory.ram(block.id)
             inventory[name] = try MemoryFile.create(
@@ -96,7 +96,7 @@ extension GuestSupervisor {
         ledgerFile = file
         ledger = Ledger(guest: name, phase: .starting, generation: generation, hardware: hardware)
         ledger?.restarts = restarts
-        ledger?.files = files.keys.sorted()
+        files.note(in: &ledger)
         try record { _ in }
         try await storeInventory()
     }

@@ -19,6 +19,7 @@ extension GuestSupervisor {
             memory: ledger.map { $0.hardware.ram.reduce(0) { $0 + Int($1.size) } },
             consoleBytes: (try? inventory[Inventory.consoleLog]?.size()).map(Int.init) ?? 0,
             outdated: current.map { $0.generation == outdatedGeneration } ?? false,
+            replacedFirmware: replacedFirmware.paths,
             step: toldStep
         )
     }
@@ -32,12 +33,30 @@ extension GuestSupervisor {
         return hurried.contains(run.step) ? lastStep : run.step.rawValue
     }
 
-    /// Finds out whether the guest's VM process executes what is installed.
+    /// Finds out whether the guest's VM process executes what is installed, and has the firmware that is installed.
     func lookForReplacedFiles() async {
+        await lookForReplacedFirmware()
         guard let current else { return }
         let (generation, pid) = (current.generation, current.record.pid)
         let files = try? await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
         if let files { outdatedGeneration = files.isEmpty ? nil : generation }
+    }
+
+    /// Says so once where another firmware was installed since the guest was started.
+    func lookForReplacedFirmware() async {
+        let paths = ledger?.firmwarePaths ?? [:]
+        let copies = paths.compactMap { name, path in inventory[name].map { (path: path, file: $0) } }
+        let known = replacedFirmware
+        let now = try? await BlockingCalls.run {
+            var now = known
+            now.look(at: copies)
+            return now
+        }
+        // Another look may have been faster.
+        guard let now, replacedFirmware.paths == known.paths else { return }
+        replacedFirmware = now
+        let new = now.paths.filter { !known.paths.contains($0) }
+        if !new.isEmpty { journal(.firmwareReplaced(new)) }
     }
 
     private var stateName: String {

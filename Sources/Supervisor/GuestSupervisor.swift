@@ -60,6 +60,8 @@ public actor GuestSupervisor {
     var isChecking = false
     /// The VM process whose program was found to be replaced on disk.
     var outdatedGeneration: Int?
+    /// As last looked at.
+    var replacedFirmware = ReplacedFirmware()
     /// What came of the rehearsal under way, or of the last one.
     var rehearsal: Rehearsal?
     /// Why the last handover was refused or undone; nil when it succeeded.

@@ -46,6 +46,8 @@ struct Ledger: Codable, Equatable, Sendable {
     var restarts: [Int]?
     /// Names of the files that were read for the guest when it was started; nil where none was.
     var files: [String]?
+    /// The paths that firmware among them was read from, by their names; nil where no one has noted them.
+    var firmwarePaths: [String: String]?
     /// The QEMU in which the guest has booted or rebooted last; nil where no one has seen it.
     var bootedIn: QEMUVersion?
     /// Nil where no handover was tried yet.

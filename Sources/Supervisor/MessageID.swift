@@ -45,6 +45,7 @@ package enum MessageID: String, CaseIterable, Sendable {
     case held = "a7d5d0d5788c49fc9bdd57bb4993441d"
     case notTakenOver = "6859664a3f2145569d3d1d948688ac44"
     case restored = "2eafaac5a60b4ff386e9e6c58612dc0f"
+    case firmwareReplaced = "184bc04f941f43c09e7ab62b5786fdba"
     case memoryGiven = "aeb31a2f536541bd852688dfc52da446"
 
     /// What has happened, in a word that programs can go by: `handover-done`.

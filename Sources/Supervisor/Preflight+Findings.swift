@@ -7,7 +7,7 @@ extension Preflight {
     var findings: [Finding] {
         let all =
             ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + networkFindings
-            + changeFindings + fileFindings + hugePageFindings + outdatedFindings
+            + changeFindings + fileFindings + hugePageFindings + firmwareFindings + outdatedFindings
         return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
     }
 
@@ -389,6 +389,17 @@ extension Preflight {
                 .startFileGone,
                 "'\(path)' is gone: the guest keeps its copy, but can't be started again once it has been stopped",
                 "put the file back, or name another one in the guest's definition, before that"
+            )
+        }
+    }
+
+    private var firmwareFindings: [Finding] {
+        replacedFirmware.map { path in
+            Finding(
+                .note,
+                .firmwareOutdated,
+                "the guest was started with another firmware than '\(path)' is now, and no handover changes that",
+                "stop and start its unit, when it suits"
             )
         }
     }

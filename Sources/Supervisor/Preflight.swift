@@ -85,6 +85,8 @@ struct Preflight: Sendable {
     var bootedIn: QEMUVersion?
     /// Paths that the definition names of files that are read when a guest is started, and that are not there.
     var goneFiles: [String] = []
+    /// Paths where another firmware is installed than the guest has.
+    var replacedFirmware: [String] = []
     /// As the next VM process has it, where that is asked for.
     var pci: [PCIFunction]?
 }

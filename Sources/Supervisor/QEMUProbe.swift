@@ -46,10 +46,18 @@ public enum QEMUProbe {
                 deadline: deadline,
                 confinement: confinement
             )
-            return result.lines.map { "\($0)/\(name)" }.first { access($0, R_OK) == 0 }
+            let found = result.lines.first { access("\($0)/\(name)", R_OK) == 0 }
+            return found.map { "\(resolved($0))/\(name)" }
         } catch {
             throw Failure(description: "QEMU '\(path)' does not say where its data is ('-L help'): \(error)")
         }
+    }
+
+    /// Without the `..` that QEMU leaves in a directory's path.
+    private static func resolved(_ directory: String) -> String {
+        guard let path = realpath(directory, nil) else { return directory }
+        defer { free(path) }
+        return String(cString: path)
     }
 
     /// Starts a QEMU program, asks it something and ends it.

@@ -6,6 +6,8 @@ extension GuestInterface {
         public var generation: Int
         public var qemuVersion: String?
         public var outdated: Bool
+        /// Whether another firmware is installed than the guest was started with; nil where the supervisor does not know.
+        public var firmwareOutdated: Bool?
         /// Whether systemd keeps all of the guest's descriptors.
         public var storeComplete: Bool
         public var ramBytes: Int
@@ -27,6 +29,7 @@ extension GuestInterface {
             generation: Int,
             qemuVersion: String?,
             outdated: Bool,
+            firmwareOutdated: Bool? = nil,
             storeComplete: Bool,
             ramBytes: Int,
             ramUsedBytes: Int,
@@ -42,6 +45,7 @@ extension GuestInterface {
             self.generation = generation
             self.qemuVersion = qemuVersion
             self.outdated = outdated
+            self.firmwareOutdated = firmwareOutdated
             self.storeComplete = storeComplete
             self.ramBytes = ramBytes
             self.ramUsedBytes = ramUsedBytes

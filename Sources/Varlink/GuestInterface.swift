@@ -103,6 +103,9 @@ public enum GuestInterface {
         public var consoleBytes: Int
         /// The program that the VM process executes, or a library of it, has been replaced on disk since.
         public var outdated: Bool
+        /// Paths where another firmware is installed than the guest was started with, which only a power cycle changes; nil
+        /// where the supervisor does not know of it.
+        public var replacedFirmware: [String]?
         /// The step of the operation under way; of those in a handover's pause none is told.
         public var step: String?
 
@@ -120,6 +123,7 @@ public enum GuestInterface {
             memory: Int?,
             consoleBytes: Int,
             outdated: Bool,
+            replacedFirmware: [String]? = nil,
             step: String? = nil
         ) {
             self.guest = guest
@@ -135,6 +139,7 @@ public enum GuestInterface {
             self.memoryBytes = memory
             self.consoleBytes = consoleBytes
             self.outdated = outdated
+            self.replacedFirmware = replacedFirmware
             self.step = step
         }
     }
@@ -229,6 +234,8 @@ public enum GuestInterface {
           consoleBytes: int,
           # The program that the VM process executes, or a library of it, has been replaced on disk since
           outdated: bool,
+          # Where another firmware is installed than the guest was started with, which only a power cycle changes
+          replacedFirmware: ?[]string,
           # The step of the operation under way; of those in a handover's pause none is told
           step: ?string
         )
@@ -249,6 +256,8 @@ public enum GuestInterface {
           generation: int,
           qemuVersion: ?string,
           outdated: bool,
+          # Whether another firmware is installed than the guest was started with
+          firmwareOutdated: ?bool,
           # Whether systemd keeps all of the guest's descriptors
           storeComplete: bool,
           ramBytes: int,

@@ -89,6 +89,8 @@ struct GuestRemains {
             }
         }
         noteWhatIsLeft(&deletion)
+        // Users' guests run as their users, and the system's guest of that name is another one.
+        if Locations.current.isUser { return deletion }
         do {
             if let link = try GuestUsers().release(guest) { deletion.deleted.append(link) }
         } catch {

@@ -40,6 +40,17 @@ struct Status: ParsableCommand {
                 indent: 2
             )
         )
+        if let firmware = status.replacedFirmware, !firmware.isEmpty {
+            let files = firmware.map { "'\($0)'" }.joined(separator: " and ")
+            let stop = "\(Locations.current.systemctl) stop perdure@\(guest.name)"
+            print(
+                OutputStyle.standardOutput.wrapped(
+                    "  another firmware is installed than it was started with, \(files): '\(stop)' and then 'start' boot it "
+                        + "with that, a handover does not",
+                    indent: 2
+                )
+            )
+        }
         // The summary has it after an attempt; it is true for longer.
         if let refusal = status.refusal, !status.summary.contains(refusal) { print("  \(refusal)") }
         let journal = journal

@@ -97,6 +97,7 @@ struct HostFactsTests {
         let old = HostFacts.QEMU(path: "/q", guests: [], version: "6.2.0", problem: nil)
         #expect(HostFactsTests.findings { $0.qemus = [old] } == ["warning qemu-too-old"])
         #expect(HostFactsTests.findings { $0.guests[0].isOutdated = true } == ["warning qemu-outdated"])
+        #expect(HostFactsTests.findings { $0.guests[0].hasOldFirmware = true } == ["note firmware-outdated"])
         #expect(HostFactsTests.findings { $0.brokenGuests = ["db"] } == ["warning definition-invalid"])
     }
 

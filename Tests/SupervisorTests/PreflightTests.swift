@@ -257,6 +257,7 @@ struct PreflightTests {
         Row(.warning, .needsPowerCycle, "[CPU] Count=") { $0.changes.waiting = ["[CPU] Count= is 2"] },
         Row(.note, .appliedByHandover, "Retain=") { $0.changes.applied = ["[Console] Retain= is 2M"] },
         Row(.note, .appliedByHandover, "instead of '/opt/qemu' (7.2.0)") { $0.running?.qemu = "/opt/qemu" },
+        Row(.note, .firmwareOutdated, "another firmware than '/bios' is now") { $0.replacedFirmware = ["/bios"] },
         Row(.note, .qemuOutdated, "'/usr/bin/qemu' and 1 more files") {
             $0.running?.replacedFiles = ["/usr/bin/qemu", "/usr/lib/libglib.so"]
         },

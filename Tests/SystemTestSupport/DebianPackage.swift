@@ -40,14 +40,30 @@ package struct DebianPackage: Sendable {
     /// - Parameters:
     ///   - tree: where it is installed; on this machine where it is nil.
     ///   - directory: where it is made; must exist.
+    ///   - text: what is put into the place of what, in a file of the package; of the same length.
     package static func rebuilt(
         _ name: String,
         from tree: DebianTree? = nil,
-        in directory: String
+        in directory: String,
+        replacing text: (old: String, new: String)? = nil,
+        of file: String = ""
     ) async throws -> DebianPackage {
         let root = tree?.path ?? ""
         try await run("\(tests)/repack", name, "+next", directory, root)
         let path = "\(directory)/\(name).deb"
+        if let text {
+            let unpacked = "\(directory)/\(name)"
+            try await run("dpkg-deb", "--raw-extract", path, unpacked)
+            let target = URL(fileURLWithPath: "\(unpacked)\(file)")
+            var contents = try Data(contentsOf: target)
+            guard let range = contents.range(of: Data(text.old.utf8)), text.old.utf8.count == text.new.utf8.count else {
+                throw CommandFailure(description: "There is no '\(text.old)' in '\(file)' of '\(name)'.")
+            }
+            contents.replaceSubrange(range, with: Data(text.new.utf8))
+            try contents.write(to: target)
+            try await run("dpkg-deb", "--root-owner-group", "-Znone", "--build", unpacked, path)
+            try FileManager.default.removeItem(atPath: unpacked)
+        }
         let version = try await Command.run(["dpkg-deb", "--field", path, "Version"]).stdout
         return DebianPackage(path: path, version: version.trimmingCharacters(in: .newlines))
     }

@@ -26,6 +26,7 @@ enum JournalMessage: String {
     case storeComplete = "3ab4dd5d2f2049db9acf2d9adab405d1"
     case fetched = "48b95a679409416ebd6c97aec1fe2610"
     case changesWait = "92d2c7cc524243e9b61aede2448933fa"
+    case firmwareReplaced = "184bc04f941f43c09e7ab62b5786fdba"
     case dumped = "90c9ddd388834917acad51b8279fe13a"
     case startingAnew = "59a01ca48e624b6e998537a76f356e40"
     case crashLoop = "ffd7e2508fdf42e48e1a0f77f20f6edd"

@@ -63,41 +63,122 @@ extension SystemTests {
             try FileManager.default.copyItem(atPath: source, toPath: system.hostPath(directory))
         }
 
-        /// An upgrade of QEMU, by dpkg's trigger; and its removal, which harms nobody.
-        @Test func upgradeOfQEMUReachesTheGuest() async throws {
+        /// Upgrades of QEMU, of firmware and of perdure itself, for a guest of the system's and one of a user's; and QEMU's
+        /// removal, which harms nobody.
+        @Test func upgradesReachTheGuests() async throws {
             try await withTemporaryDirectory { directory in
                 let qemu = try await DebianPackage.rebuilt("qemu-system-x86", in: directory)
-                try await withPackagedSystem(over: nil) { system, _ in
+                let seabios = try await DebianPackage.rebuilt(
+                    "seabios",
+                    in: directory,
+                    replacing: ("SeaBIOS (version", "SeaBIOS (Version"),
+                    of: PackageTests.bios
+                )
+                try await withPackagedSystem(over: nil) { system, packages in
+                    let user = try await TestUser.make("dev", on: system)
                     let guest = try await start(on: system)
+                    let other = try await RunningGuest(
+                        GuestPlan(name: "own", user: user, options: ["tick_ms=100"]),
+                        on: system
+                    )
                     let pid = try await guest.expectGuestIntact().pid
                     try await system.install(qemu)
                     #expect(try await system.installedVersion(of: "qemu-system-x86") == qemu.version)
                     try await guest.expectUpgradedByTrigger(to: 2)
                     #expect(try await guest.expectGuestIntact().pid != pid)
+                    try await other.waitForGeneration(2)
+                    #expect(try await other.expectGuestIntact().outdated == false)
 
-                    try await system.write(
-                        "/etc/systemd/system/perdure-upgrade@.service.d/50-test.conf",
-                        "[Service]\nEnvironment=PERDURE_ON_QEMU_CHANGE=notify\n"
-                    )
-                    try await system.run(["systemctl", "daemon-reload"])
-                    try await system.install(qemu)
-                    try await system.waitUntil("a word about the outdated guest") {
-                        try await system.journal(unit: "perdure-upgrade@web.service").contains {
-                            $0["MESSAGE"]?.contains("'perdure upgrade web' hands it over") == true
-                                && $0["PRIORITY"] == "4"
-                        }
-                    }
-                    #expect(try await guest.expectGuestIntact().outdated)
-                    try await guest.perdure("upgrade")
-                    try await guest.expectUpgradedByTrigger(to: 3)
+                    try await expectSettings(guest, qemu: qemu, firmware: seabios)
+                    try await other.waitForGeneration(3)
+                    try await expectNewFirmware(guest)
+                    try await expectUpgrade(of: other, to: packages.next)
 
                     try await system.run(["dpkg", "--force-depends", "--remove", "qemu-system-x86"])
                     let status = try await guest.expectGuestIntact()
-                    #expect(status.generation == 3 && status.outdated)
+                    #expect(status.outdated)
                     #expect(try await guest.perdure("upgrade", check: false).status == 75)
                     try await guest.expectGuestIntact(pid: status.pid)
                 }
             }
+        }
+
+        private static let bios = "/usr/share/seabios/bios-256k.bin"
+
+        /// What PERDURE_ON_QEMU_CHANGE= and masked units keep from the guest, each with the trigger of a package.
+        private func expectSettings(_ guest: RunningGuest, qemu: DebianPackage, firmware: DebianPackage) async throws {
+            let system = guest.system
+            let (all, one) = ("perdure-upgrade@.service", "perdure-upgrade@web.service")
+            func set(_ unit: String, _ setting: String) async throws {
+                let text = "[Service]\nEnvironment=PERDURE_ON_QEMU_CHANGE=\(setting)\n"
+                try await system.write("/etc/systemd/system/\(unit).d/override.conf", text)
+                try await system.run(["systemctl", "daemon-reload"])
+            }
+            func unset(_ unit: String) async throws {
+                try await system.run(["rm", "-r", "/etc/systemd/system/\(unit).d"])
+                try await system.run(["systemctl", "daemon-reload"])
+            }
+            let pids = try guest.vmProcesses().map(\.pid)
+
+            // A guest's own setting is the one that counts.
+            try await set(all, "off")
+            try await set(one, "notify")
+            try await system.installAndAwaitUpgrades(qemu)
+            let words = try await system.journal(unit: one).filter {
+                $0["MESSAGE"]?.contains("'perdure upgrade web' hands it over") == true && $0["PRIORITY"] == "4"
+            }
+            #expect(words.count == 1)
+            #expect(try await guest.expectGuestIntact().outdated)
+
+            try await unset(one)
+            try await system.installAndAwaitUpgrades(firmware)
+            let ended = try await system.journal(unit: one).filter { $0["JOB_RESULT"] == "done" }
+            #expect(ended.count == 3, "\(ended)")
+
+            try await unset(all)
+            try await system.run(["systemctl", "mask", one])
+            try await system.installAndAwaitUpgrades(firmware)
+            #expect(try await system.journal(unit: one).filter { $0["JOB_RESULT"] == "done" }.count == 3)
+            #expect(try guest.vmProcesses().map(\.pid) == pids)
+            #expect(try await guest.journal(.handoverBegan).count == 1)
+            #expect(try await guest.journal(.firmwareReplaced) == [])
+
+            try await system.run(["systemctl", "unmask", one])
+            try await system.installAndAwaitUpgrades(firmware)
+            #expect(try await guest.journal(.firmwareReplaced).map { $0["PERDURE_FIRMWARE"] } == [PackageTests.bios])
+            try await guest.expectUpgradedByTrigger(to: 3)
+        }
+
+        /// Firmware that was replaced is told of, and comes with a power cycle only.
+        private func expectNewFirmware(_ guest: RunningGuest) async throws {
+            let system = guest.system
+            let file = "'\(PackageTests.bios)'"
+            #expect(try await guest.status().replacedFirmware == [PackageTests.bios])
+            #expect(
+                try await guest.perdure("status").stdout.contains(
+                    "another firmware is installed than it was started with, \(file)"
+                )
+            )
+            #expect(try await guest.perdure("check", "--handover").stdout.contains("[firmware-outdated]"))
+            #expect(try await system.run(["perdure", "doctor"], check: false).stdout.contains("[firmware-outdated]"))
+            #expect(try await guest.journal(.firmwareReplaced).count == 1)
+            try await guest.systemctl("stop")
+            try await guest.startAgain()
+            #expect(try await guest.status().replacedFirmware == [])
+            let doctor = try await system.run(["perdure", "doctor"], check: false).stdout
+            // The user's guest is not the system's.
+            #expect(!doctor.contains("[firmware-outdated]"))
+        }
+
+        /// A new perdure reaches users' guests, which dpkg does not wait for.
+        private func expectUpgrade(of guest: RunningGuest, to package: DebianPackage) async throws {
+            let supervisor = try await guest.mainPID()
+            let generation = try await guest.status().generation
+            try await guest.system.install(package)
+            try await guest.waitForSupervisor(after: supervisor)
+            try await guest.waitForGeneration(generation + 1)
+            #expect(try await guest.properties("NeedDaemonReload") == ["NeedDaemonReload": "no"])
+            try await guest.expectGuestIntact()
         }
 
         private func start(on system: BootedSystem) async throws -> RunningGuest {

@@ -29,6 +29,13 @@ func withTemporaryDirectory(_ body: (String) async throws -> Void) async throws 
 }
 
 extension RunningGuest {
+    func waitForGeneration(_ generation: Int) async throws {
+        try await system.waitUntil("VM process \(generation)") {
+            let status = try await status()
+            return status.state == "running" && status.generation == generation
+        }
+    }
+
     /// Waits for what dpkg's trigger has started, and expects that it has handed the guest over when dpkg had ended.
     /// - Parameter isLast: false where the last handover was not the trigger's.
     func expectUpgradedByTrigger(
@@ -36,10 +43,7 @@ extension RunningGuest {
         isLast: Bool = true,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
-        try await system.waitUntil("VM process \(generation)") {
-            let status = try await status()
-            return status.state == "running" && status.generation == generation
-        }
+        try await waitForGeneration(generation)
         try await system.waitUntil("the rolling upgrade to end") {
             try await system.property("perdure-upgrade.service", "ActiveState") == "inactive"
         }
@@ -65,6 +69,20 @@ extension RunningGuest {
             deadline: .seconds(180)
         )
         return output.stdout + output.stderr
+    }
+}
+
+extension BootedSystem {
+    /// Installs a package that dpkg's trigger is for, and waits until what it has started has ended.
+    func installAndAwaitUpgrades(_ package: DebianPackage) async throws {
+        let before = try await rollingUpgrades()
+        try await install(package)
+        try await waitUntil("the rolling upgrade to end") { try await rollingUpgrades() == before + 1 }
+    }
+
+    /// How often it has been through all guests.
+    private func rollingUpgrades() async throws -> Int {
+        try await journal("UNIT=perdure-upgrade.service", "_PID=1").filter { $0["JOB_RESULT"] == "done" }.count
     }
 }
 

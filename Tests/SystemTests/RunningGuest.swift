@@ -17,6 +17,7 @@ struct GuestStatus: Decodable, Sendable {
     let refusal: String?
     let consoleBytes: Int
     let outdated: Bool
+    let replacedFirmware: [String]?
 }
 
 /// A guest that has been started by its unit, with all that can be seen of it.

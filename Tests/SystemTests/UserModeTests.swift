@@ -132,8 +132,45 @@ extension SystemTests {
             #expect(created.status == 0 && created.stdout.contains("systemctl --user enable --now perdure@new"))
             let made = ["/home/dev/.config/perdure/new.guest", "/home/dev/.local/state/perdure/new/disk.qcow2"]
             #expect(try await system.run(["stat", "-c", "%U"] + made).stdout == "dev\ndev\n")
+            try await expectOrdinaryLife(of: "new", plan, on: system)
             let bridge = try await perdure("create", "--user", "more", "--image", image, "--bridge", "br0")
             #expect(bridge.status == 64 && bridge.stderr.contains("QEMU's own NAT only"))
+        }
+
+        /// What a person does with a guest, from its first start to its deletion.
+        private func expectOrdinaryLife(of name: String, _ plan: GuestPlan, on system: BootedSystem) async throws {
+            func perdure(_ arguments: String...) async throws -> Output {
+                try await system.run(plan.owner(["perdure"] + arguments), check: false)
+            }
+            let unit = "perdure@\(name).service"
+            let wants = "/home/dev/.config/systemd/user/default.target.wants/\(unit)"
+            try await system.run(plan.systemctl("enable", "--now", unit))
+            #expect(try await system.run(["readlink", wants]).stdout == "/usr/lib/systemd/user/perdure@.service\n")
+            let status = try await perdure("status", "--user", name)
+            #expect(status.stdout.hasPrefix("\(name): Running in VM process 1"), "\(status)")
+            // What the supervisor has logged, and the user's manager about it.
+            #expect(status.stdout.contains("Guest '\(name)' runs in VM process 1"), "\(status)")
+            #expect(status.stdout.contains("Started"), "\(status)")
+
+            try await system.write("/run/editor", "#!/bin/sh\nprintf '[Handover]\\nSaveTimeoutSec=7\\n' >\"$1\"\n")
+            try await system.run(["chmod", "755", "/run/editor"])
+            let edit = ["env", "EDITOR=/run/editor", "perdure", "edit", "--user", name]
+            let edited = try await system.run(plan.owner(edit), check: false)
+            let dropIn = "/home/dev/.config/perdure/\(name).guest.d/override.conf"
+            #expect(edited.status == 0 && edited.stdout.contains("Wrote '\(dropIn)'."), "\(edited)")
+            #expect(edited.stdout.contains("[Handover] SaveTimeoutSec="), "\(edited)")
+            #expect(try await system.run(["stat", "-c", "%U", dropIn]).stdout == "dev\n")
+
+            let running = try await perdure("delete", "--user", name)
+            #expect(running.status == 75 && running.stderr.contains("'systemctl --user disable --now \(unit)' first"))
+            #expect(try await perdure("kill", "--user", name).status == 0)
+            try await system.run(plan.systemctl("disable", "--now", unit))
+            let deleted = try await perdure("delete", "--user", "--disks", name)
+            #expect(deleted.status == 0, "\(deleted)")
+            let left = try await system.run(
+                ["find", "/home/dev/.config/perdure", "/home/dev/.local/state/perdure", "-name", "\(name)*"]
+            )
+            #expect(left.stdout == "", "\(deleted)")
         }
 
         /// What takes more than a user has is refused with the reason, before anything is started.
