@@ -46,6 +46,7 @@ struct GuestInterfaceTests {
             memory: 6,
             consoleBytes: 4,
             outdated: false,
+            replacedFirmware: ["/bios"],
             step: "connect"
         )
         var stored: [String: String] = [:]
