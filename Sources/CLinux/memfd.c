@@ -5,7 +5,12 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#ifndef HUGETLBFS_MAGIC
+#define HUGETLBFS_MAGIC 0x958458f6
+#endif
 
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
@@ -38,3 +43,11 @@ int clinux_punch_hole(int fd, off_t offset, off_t length) {
 }
 
 off_t clinux_seek_data(int fd, off_t offset) { return lseek(fd, offset, SEEK_DATA); }
+
+long clinux_huge_page_size(int fd) {
+    struct statfs status;
+    if (fstatfs(fd, &status) < 0) return -1;
+    return (unsigned long)status.f_type == HUGETLBFS_MAGIC ? (long)status.f_bsize : 0;
+}
+
+const int clinux_direct = O_DIRECT;

@@ -25,7 +25,7 @@ public struct AdoptedGuest: Sendable {
             }
             cpu.append("Features=\(words.joined(separator: " "))")
         }
-        var sections = [guest, cpu] + hardware.ram.map { ["[RAM \($0.id)]", "Size=\($0.size >> 20)M"] }
+        var sections = [guest, cpu] + hardware.ram.map(lines)
         if let kernel = hardware.kernel {
             sections.append(
                 ["[Kernel]", "Image=\(kernel.image)"] + (kernel.initrd.map { ["Initrd=\($0)"] } ?? [])
@@ -35,6 +35,11 @@ public struct AdoptedGuest: Sendable {
         sections += hardware.disks.map(lines) + hardware.networks.map(lines)
         if !hardware.console { sections.append(["[Console]", "Enable=no"]) }
         return sections.map { $0.joined(separator: "\n") + "\n" }.joined(separator: "\n")
+    }
+
+    private func lines(_ block: RAMBlock) -> [String] {
+        ["[RAM \(block.id)]", "Size=\(block.size >> 20)M"]
+            + (block.hugePages.map { ["HugePages=\($0.rawValue)"] } ?? [])
     }
 
     private func lines(_ disk: Disk) -> [String] {
@@ -59,7 +64,7 @@ extension GuestHardware {
     /// The same without what no definition says: it stays until the guest is stopped.
     public var asDefined: GuestHardware {
         var result = self
-        for index in result.ram.indices { result.ram[index].backend = nil }
+        for index in result.ram.indices { (result.ram[index].backend, result.ram[index].file) = (nil, nil) }
         for index in result.disks.indices { result.disks[index].slot = nil }
         for index in result.networks.indices {
             (result.networks[index].slot, result.networks[index].optionROM) = (nil, nil)

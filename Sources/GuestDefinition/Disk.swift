@@ -30,7 +30,7 @@ public enum DiskCache: String, Sendable, Codable, CaseIterable {
     case unsafe
 
     /// Whether the image is opened with O_DIRECT.
-    var isDirect: Bool { self == .none || self == .directsync }
+    public var isDirect: Bool { self == .none || self == .directsync }
     /// What the guest sees: whether it has to flush.
     var hasWriteCache: Bool { self != .writethrough && self != .directsync }
 

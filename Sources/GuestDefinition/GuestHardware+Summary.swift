@@ -20,7 +20,8 @@ extension GuestHardware {
         ]
         if let uuid { lines.append(("UUID", uuid)) }
         let blocks = ram.map { block in
-            "\(block.id) \(block.size >> 20) MiB\(block.hugePages.map { " in huge pages of \($0.rawValue)" } ?? "")"
+            let pages = block.hugePages.map { " in huge pages of \($0.rawValue)" } ?? ""
+            return "\(block.id) \(block.size >> 20) MiB\(pages)\(block.file.map { " in the file '\($0)'" } ?? "")"
         }
         lines.append(("RAM", blocks.joined(separator: ", ") + (isLocked ? "; locked" : "")))
         if let room {

@@ -116,6 +116,8 @@ public struct RAMBlock: Sendable, Equatable, Codable {
     public var hugePages: HugePageSize?
     /// See `backendName`.
     public var backend: String?
+    /// Path of the file that others have made for it, which can't be sealed; nil where it is a memory file.
+    public var file: String?
 
     public init(id: String, size: UInt64, hugePages: HugePageSize? = nil, backend: String? = nil) {
         self.id = id

@@ -10,6 +10,9 @@ public final class Descriptor: Sendable {
 
     deinit { close(raw) }
 
+    /// O_DIRECT.
+    public static let direct = clinux_direct
+
     /// Opens a file. `flags` as in open(2); O_CLOEXEC is added.
     public static func open(_ path: String, _ flags: Int32) throws(SystemCallError) -> Descriptor {
         Descriptor(owning: try check("open", on: path) { Glibc.open(path, flags | O_CLOEXEC) })
@@ -59,6 +62,20 @@ public final class Descriptor: Sendable {
     /// Who has the descriptor may open the file once more, as through /proc/self/fd.
     public func allowReopening() throws(SystemCallError) {
         try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o666) }
+    }
+
+    public func access() throws(SystemCallError) -> FileAccess {
+        var status = stat()
+        try check("fstat", on: "fd \(raw)") { fstat(raw, &status) }
+        return FileAccess(status)
+    }
+
+    /// Who may use the file from here on. It is nobody's in between but root's.
+    public func setAccess(_ access: FileAccess) throws(SystemCallError) {
+        try check("fchown", on: "fd \(raw)") { fchown(raw, 0, 0) }
+        try check("fchmod", on: "fd \(raw)") { fchmod(raw, 0o600) }
+        try check("fchown", on: "fd \(raw)") { fchown(raw, access.owner, access.group) }
+        try check("fchmod", on: "fd \(raw)") { fchmod(raw, access.mode) }
     }
 
     /// Bytes.
@@ -178,15 +195,26 @@ public struct FileIdentity: Hashable, Sendable, Codable {
 }
 
 /// Who may use a file.
-public struct FileAccess: Sendable {
+public struct FileAccess: Sendable, Equatable {
+    /// User ID.
+    public let owner: UInt32
     /// Group ID.
     public let group: UInt32
     /// Permission bits, as in chmod(2).
     public let mode: UInt32
 
+    public init(owner: UInt32, group: UInt32, mode: UInt32) {
+        (self.owner, self.group, self.mode) = (owner, group, mode)
+    }
+
     public init(of path: String) throws(SystemCallError) {
         var status = stat()
         try check("stat", on: path) { stat(path, &status) }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
+        owner = status.st_uid
         group = status.st_gid
         mode = status.st_mode & 0o7777
     }

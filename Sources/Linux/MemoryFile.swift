@@ -34,6 +34,13 @@ public enum MemoryFile {
         try check("F_ADD_SEALS", on: name) { clinux_add_seals(file.raw, seals) }
     }
 
+    /// Bytes of each of a file's pages, where they are huge ones; nil where they are not.
+    public static func hugePageSize(of file: Descriptor) throws(SystemCallError) -> UInt64? {
+        let size = clinux_huge_page_size(file.raw)
+        guard size >= 0 else { throw SystemCallError("fstatfs", on: "fd \(file.raw)") }
+        return size == 0 ? nil : UInt64(size)
+    }
+
     public static func resize(_ file: Descriptor, to size: UInt64, name: String) throws(SystemCallError) {
         guard let length = off_t(exactly: size) else { throw SystemCallError("ftruncate", on: name, code: EFBIG) }
         try check("ftruncate", on: name) { ftruncate(file.raw, length) }

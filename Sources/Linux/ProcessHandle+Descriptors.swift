@@ -20,6 +20,20 @@ extension ProcessHandle {
         return found
     }
 
+    /// Numbers of all of the process's descriptors that are files, each with the path that the kernel has for it.
+    public func openFiles() throws(SystemCallError) -> [(number: Int32, path: String)] {
+        let path = "/proc/\(pid)/fd"
+        var found: [(Int32, String)] = []
+        for name in try Directory.names(in: path, limit: ProcessHandle.mostDescriptors) {
+            guard let number = Int32(name), let target = Directory.linkTarget("\(path)/\(name)"), target.hasPrefix("/")
+            else { continue }
+            let suffix = " (deleted)"
+            found.append((number, target.hasSuffix(suffix) ? String(target.dropLast(suffix.count)) : target))
+        }
+        guard isRunning else { throw SystemCallError("opendir", on: path, code: ESRCH) }
+        return found
+    }
+
     /// The same open file description as the process has under `number`.
     public func fetch(_ number: Int32) throws(SystemCallError) -> Descriptor {
         Descriptor(

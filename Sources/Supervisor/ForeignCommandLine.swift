@@ -52,6 +52,11 @@ struct ForeignCommandLine: Sendable {
     private static let driveKeys: Set = [
         "if", "file", "format", "id", "cache", "aio", "discard", "readonly", "read-only", "media", "node-name",
     ]
+    /// What is seen of the memory itself, or of no consequence once it is there.
+    private static let memoryKeys: Set = [
+        "qom-type", "id", "size", "share", "mem-path", "align", "seal", "hugetlb", "hugetlbsize", "prealloc",
+        "prealloc-threads", "prealloc-context", "merge", "dump", "reserve",
+    ]
     private static let rootBuses: Set = ["pcie.0", "pci.0"]
 
     /// - Parameter arguments: without `argv[0]`.
@@ -115,7 +120,7 @@ struct ForeignCommandLine: Sendable {
         if serialPorts > 1 { obstacles.append("it has \(serialPorts) serial ports, and a guest has one at most") }
         if memoryBackend == nil {
             obstacles.append(
-                "its RAM is private to it; only RAM of '-object memory-backend-memfd,id=ID,share=on' with "
+                "its RAM is private to it; only RAM of '-object memory-backend-file,id=ID,share=on,…' with "
                     + "'-machine memory-backend=ID' can be taken over"
             )
         }
@@ -193,6 +198,16 @@ struct ForeignCommandLine: Sendable {
             return refuse("object", value)
         }
         backendTypes[id] = type
+        for part in options.all {
+            let isKnown =
+                switch part.key {
+                // They would throw the memory away, or keep others from writing there.
+                case "discard-data", "pmem", "readonly", "rom": part.value == "off"
+                case "offset": part.value == "0"
+                default: ForeignCommandLine.memoryKeys.contains(part.key)
+                }
+            if !isKnown { refuse(part, of: "object \(type)") }
+        }
     }
 
     private mutating func readDrive(_ value: String) {

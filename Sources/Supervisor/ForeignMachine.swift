@@ -78,7 +78,7 @@ private struct ForeignInspection {
             cpuCount: cpus.count,
             cpuModel: model,
             uuid: commandLine.uuid,
-            ram: [RAMBlock(id: "main", size: ram?.size ?? 0, backend: commandLine.memoryBackend)],
+            ram: [ram?.block ?? RAMBlock(id: "main", size: 0)],
             kernel: commandLine.kernel.map(resolved),
             disks: disks,
             networks: networks,
@@ -183,7 +183,7 @@ private struct ForeignInspection {
     private mutating func findRAM(
         _ commandLine: ForeignCommandLine,
         _ version: QEMUVersion
-    ) async throws -> (file: Descriptor, size: UInt64)? {
+    ) async throws -> (file: Descriptor, block: RAMBlock)? {
         let backends = try await ask(QueryMemoryBackends())
         guard let id = commandLine.memoryBackend else { return nil }
         guard backends.count == 1, let backend = backends.first, backend.id?.description == id else {
@@ -195,47 +195,30 @@ private struct ForeignInspection {
             return nil
         }
         guard backend.share == true else {
-            obstacles.append("its RAM '\(id)' is private to it; '-object memory-backend-memfd,…' needs 'share=on'")
+            obstacles.append("its RAM '\(id)' is private to it; '-object memory-backend-file,…' needs 'share=on'")
             return nil
         }
         let type = commandLine.backendTypes[id] ?? ""
-        guard type == "memory-backend-memfd" else {
-            obstacles.append("its RAM '\(id)' is a '\(type)', and only a 'memory-backend-memfd' is taken over")
+        guard let kind = ForeignMemory.Kind(rawValue: type) else {
+            obstacles.append(
+                "its RAM '\(id)' is a '\(type)', and only a 'memory-backend-memfd' or 'memory-backend-file' is taken over"
+            )
             return nil
         }
-        if version >= ForeignInspection.namedFilesOnly {
+        if kind == .memoryFile, version >= ForeignInspection.namedFilesOnly {
             obstacles.append(
                 "QEMU \(version) would copy all of the RAM '\(id)' when it saves the guest: since 8.1 it leaves none in place "
                     + "that is a 'memory-backend-memfd'"
             )
             return nil
         }
-        if try await get("hugetlb", of: "/objects/\(id)", as: Bool.self) {
-            obstacles.append("its RAM '\(id)' is of huge pages")
+        do {
+            let memory = try ForeignMemory.find(kind, name: id, size: backend.size, of: handle)
+            return (memory.file, memory.block(name: id))
+        } catch let obstacle as ForeignMemory.Obstacle {
+            obstacles.append("its RAM '\(id)' \(obstacle)")
             return nil
         }
-        return try memoryFile(id, size: backend.size).map { ($0, backend.size) }
-    }
-
-    /// The memory file of that size that the process uses as shared memory.
-    private mutating func memoryFile(_ id: String, size: UInt64) throws -> Descriptor? {
-        let mappings = try Mappings(of: handle.pid)
-        var found: [FileKey: Descriptor] = [:]
-        for number in try handle.memoryFiles().values.joined() {
-            let file = try handle.fetch(number)
-            let identity = try file.identity()
-            guard try file.size() == size, mappings.length(of: identity, shared: true) == size else { continue }
-            found[FileKey(identity)] = file
-        }
-        guard let file = found.values.first, found.count == 1 else {
-            obstacles.append("it has \(found.count) memory files that could be its RAM '\(id)' of \(size >> 20) MiB")
-            return nil
-        }
-        guard MemoryFile.isSealed(file) else {
-            obstacles.append("the size of its RAM '\(id)' can be changed by whoever has it open ('seal=off')")
-            return nil
-        }
-        return file
     }
 
     // MARK: Processor

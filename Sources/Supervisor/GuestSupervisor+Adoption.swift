@@ -65,9 +65,11 @@ extension GuestSupervisor {
         guard machine.hardware.isPlausible, machine.hardware.ram.count == 1 else {
             throw Lifecycle.Failure("what is offered is no machine that a definition can have")
         }
-        let (wanted, identity) = (machine.hardware.ram[0].size, try offer.ram.identity())
+        let (block, identity) = (machine.hardware.ram[0], try offer.ram.identity())
+        let wanted = block.size
         let mapped = try Mappings(of: handle.pid).length(of: identity, shared: true)
-        guard try offer.ram.size() == wanted, mapped == wanted, MemoryFile.isSealed(offer.ram), handle.isRunning else {
+        let isFixed = block.file != nil || MemoryFile.isSealed(offer.ram)
+        guard try offer.ram.size() == wanted, mapped == wanted, isFixed, handle.isRunning else {
             throw Lifecycle.Failure(
                 "process \(handle.pid) maps \(mapped >> 20) MiB of it, not its \(wanted >> 20) MiB of RAM"
             )

@@ -31,7 +31,12 @@ extension GuestSupervisor {
             var (sets, files): ([String: DescriptorSet], [Descriptor]) = ([:], [])
             for (set, disk) in images {
                 let modes = disk.readOnly ? [O_RDONLY] : [O_RDWR, O_RDONLY]
-                let opened = try modes.map { try Descriptor.open(disk.image, $0 | O_NONBLOCK) }
+                // From 9.1 on QEMU takes none without O_DIRECT where it wants one with it. A file system that has none
+                // of that is QEMU's to refuse.
+                let direct = disk.cache.isDirect ? modes.map { $0 | Descriptor.direct } : []
+                let opened =
+                    try modes.map { try Descriptor.open(disk.image, $0 | O_NONBLOCK) }
+                    + direct.compactMap { try? Descriptor.open(disk.image, $0 | O_NONBLOCK) }
                 sets[disk.id] = DescriptorSet(number: set, descriptors: opened.map(\.raw))
                 files += opened
             }

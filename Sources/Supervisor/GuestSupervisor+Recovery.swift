@@ -70,15 +70,16 @@ extension GuestSupervisor {
     }
 
     private func ramProblems(_ ledger: Ledger) -> [String] {
-        let needed = ledger.hardware.memoryBlocks.map { (Inventory.ram($0.id), $0.size) }
         var problems: [String] = []
-        for (name, size) in needed {
+        for block in ledger.hardware.memoryBlocks {
+            let name = Inventory.ram(block.id)
             guard let file = inventory[name] else {
                 problems.append("'\(name)' is not in the descriptor store any more")
                 continue
             }
-            if (try? file.size()) != size || !MemoryFile.isSealed(file) {
-                problems.append("'\(name)' in the descriptor store is not the \(size >> 20) MiB that the guest has")
+            if (try? file.size()) != block.size || block.file == nil && !MemoryFile.isSealed(file) {
+                let size = "\(block.size >> 20) MiB"
+                problems.append("'\(name)' in the descriptor store is not the \(size) that the guest has")
             }
         }
         if inventory[Inventory.state] == nil { problems.append("'vmstate' is not in the descriptor store any more") }

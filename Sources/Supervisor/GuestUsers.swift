@@ -24,7 +24,7 @@ public struct GuestUsers {
     }
 
     /// The guest's number, taken if it has none yet.
-    func user(of guest: String) throws -> UInt32 {
+    public func user(of guest: String) throws -> UInt32 {
         try Directory.make(directory)
         let size = UInt32(GuestUsers.range.count)
         let start = GuestUsers.hash(guest) % size

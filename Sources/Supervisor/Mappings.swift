@@ -49,6 +49,15 @@ struct Mappings {
         }
     }
 
+    /// Whether a file of that number is mapped, on whatever device.
+    func mentions(_ file: FileIdentity) -> Bool { entries.contains { $0.inode == file.inode } }
+
+    /// As `length`, of files of that number on other devices: some file systems have one of their own for mappings.
+    func lengthElsewhere(of file: FileIdentity) -> UInt64 {
+        let others = entries.filter { $0.inode == file.inode && $0.device != file.device && $0.access == "rw-s" }
+        return others.map { $0.range.upperBound - $0.range.lowerBound }.max() ?? 0
+    }
+
     private static func entry(_ line: String) -> Entry? {
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
         guard fields.count > 4, let device = device(fields[3]), let inode = UInt64(fields[4]) else { return nil }

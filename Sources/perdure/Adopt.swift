@@ -13,7 +13,8 @@ struct Adopt: AsyncParsableCommand {
         discussion: """
             Finds out what the guest has, writes /etc/perdure/NAME.guest, and hands the guest over to a VM process of \
             perdure@NAME.service, which it starts. The QEMU must have its RAM in '-object \
-            memory-backend-memfd,id=ID,share=on' with '-machine memory-backend=ID'. What can't be taken over is refused \
+            memory-backend-file,id=ID,share=on,…', or up to 8.0 'memory-backend-memfd', with '-machine \
+            memory-backend=ID'. What can't be taken over is refused \
             with every reason (status 75), and the QEMU runs on as it was.
             """
     )
@@ -53,12 +54,17 @@ struct Adopt: AsyncParsableCommand {
             return print(text, terminator: "")
         }
         try write(text, offer.machine)
+        var access: FileAccess?
         do {
+            access = try offer.openMemory(to: name)
             try await handOver(offer, loop)
-        } catch let failure as CommandFailure where failure.status == .refused {
+        } catch let failure as CommandFailure where failure.status != .refused {
+            throw failure
+        } catch {
             // Nothing is left of the attempt.
             unlink(definitionPath)
-            throw failure
+            if let access { try? offer.ram.setAccess(access) }
+            throw error
         }
         let status = try GuestClient(name).call(.getStatus)
         try output.show(

@@ -29,6 +29,8 @@ struct AdoptedGuestTests {
             ],
             console: false
         )
+        hardware.ram[0].file = "/dev/shm/web"
+        hardware.ram[0].hugePages = .twoMiB
         (hardware.disks[0].slot, hardware.disks[1].slot) = (3, 5)
         (hardware.networks[0].slot, hardware.networks[0].optionROM) = (2, true)
         hardware.topology = CPUTopology(sockets: 1, cores: 2, threads: 2)

@@ -40,6 +40,14 @@ struct ForeignCommandLineTests {
             (["-netdev", "tap,id=t,ifname=tap0"], "its network 't' is of type 'tap'"),
             (["-netdev", "user,id=t,restrict=on"], "'restrict=on' of '-netdev user'"),
             (["-netdev", "user,id=t,hostfwd=tcp::1-10.0.2.9:2"], "'hostfwd=tcp::1-10.0.2.9:2'"),
+            (
+                ["-object", "memory-backend-file,id=m,discard-data=on"],
+                "'discard-data=on' of '-object memory-backend-file'"
+            ),
+            (["-object", "memory-backend-file,id=m,offset=2M"], "'offset=2M' of '-object memory-backend-file'"),
+            (["-object", "memory-backend-file,id=m,readonly=on"], "'readonly=on' of '-object memory-backend-file'"),
+            (["-object", "memory-backend-file,id=m,policy=bind"], "'policy=bind' of '-object"),
+            (["-object", "memory-backend-file,id=m,mem-path=/a,size=1G,share=on,prealloc=on,pmem=off,offset=0"], nil),
             (["-object", "iothread,id=i"], "'-object iothread,id=i'"), (["-m", "256,slots=2"], "'slots=2' of '-m'"),
             (["-smp", "4,dies=2"], "'dies=2' of '-smp'"), (["-smp", "2,maxcpus=4"], "('maxcpus=')"),
             (["-cpu", "EPYC,vendor=Other"], "'vendor=Other' of '-cpu'"),

@@ -2,90 +2,6 @@ import Foundation
 import SystemTestSupport
 import Testing
 
-/// A QEMU that a person has started by hand, with the test guest in it.
-private final class ForeignQEMU {
-    let system: BootedSystem
-    let plan: GuestPlan
-    let unit: String
-    /// What is connected to by `perdure adopt`.
-    var socket: String { "/run/\(unit).qmp" }
-    var log: String { "/var/lib/guests/\(unit).console" }
-
-    /// As docs/adopting.md has it, but for the paths.
-    static func arguments(_ plan: GuestPlan, socket: String, log: String) -> [String] {
-        [
-            "-accel", "tcg", "-machine", "q35,memory-backend=mem", "-m", "128M", "-smp",
-            "2,sockets=1,cores=2,threads=1",
-            "-nodefaults", "-display", "none", "-object", "memory-backend-memfd,id=mem,size=128M,share=on",
-            "-drive", "if=none,id=root,file=\(plan.image),format=qcow2,cache=none", "-device",
-            "virtio-blk-pci,drive=root,serial=ADOPTED,addr=0x5", "-netdev",
-            "user,id=nat,hostfwd=tcp:127.0.0.1:2222-:22",
-            "-device", "virtio-net-pci,netdev=nat,mac=52:54:00:12:34:56", "-chardev", "file,id=con,path=\(log)",
-            "-serial", "chardev:con", "-kernel", "\(GuestPlan.files)/vmlinuz", "-initrd",
-            "\(GuestPlan.files)/initramfs.cpio.gz", "-append", plan.commandLine, "-uuid",
-            "b8b5a1b0-9c3f-4b5e-8f3a-2f0f4c1d7e60", "-qmp", "unix:\(socket),server=on,wait=off",
-        ]
-    }
-
-    /// Starts it, as a service that nobody looks after.
-    init(
-        _ plan: GuestPlan,
-        unit: String,
-        on system: BootedSystem,
-        changing change: (inout [String]) -> Void = { _ in }
-    ) async throws {
-        (self.plan, self.unit, self.system) = (plan, unit, system)
-        let make = "mkdir -p /var/lib/guests && { test -e \"$1\" || qemu-img create -q -f qcow2 \"$1\" 16M; }"
-        try await system.run(["sh", "-c", make, "sh", plan.image])
-        var arguments = Self.arguments(plan, socket: socket, log: log)
-        change(&arguments)
-        try await system.run(["systemd-run", "--quiet", "--unit", unit, GuestPlan.realQEMU] + arguments)
-        try await system.waitUntil("'\(socket)' to answer") { (try? ask("query-status")) != nil }
-    }
-
-    var console: [UInt8] {
-        get throws { Array(try Data(contentsOf: URL(fileURLWithPath: system.hostPath(log)))) }
-    }
-
-    func waitForTicks(_ more: UInt64, deadline: Duration = .seconds(180)) async throws {
-        let begin = GuestConsole(try console).boots.last?.lastTick ?? 0
-        try await system.waitUntil("\(more) more ticks of '\(unit)'", deadline: deadline) {
-            (GuestConsole(try console).boots.last?.lastTick ?? 0) >= begin + more
-        }
-    }
-
-    func pid() async throws -> Int32 { Int32(try await system.property("\(unit).service", "MainPID")) ?? 0 }
-
-    /// What its monitor says, each answer as the JSON text that it is.
-    func ask(_ commands: String...) throws -> [String] {
-        let client = try SocketClient("/proc/\(system.leader)/root\(socket)")
-        var answers: [String] = []
-        for command in ["qmp_capabilities"] + commands {
-            try client.send(#"{"execute":"\#(command)"}"# + "\n")
-            while let line = try client.line() {
-                if line.hasPrefix(#"{"return""#) || line.hasPrefix(#"{"error""#) {
-                    answers.append(line)
-                    break
-                }
-            }
-        }
-        return Array(answers.dropFirst())
-    }
-
-    /// All that an adoption that does not come about must leave alone.
-    func fingerprint() async throws -> [String] {
-        ["\(try await pid())"] + (try ask("query-status", "query-migrate-capabilities", "query-fdsets"))
-    }
-
-    func perdure(_ options: String..., check: Bool = true) async throws -> Output {
-        try await system.run(
-            ["perdure", "adopt", plan.name, "--qmp", socket] + options,
-            deadline: .seconds(180),
-            check: check
-        )
-    }
-}
-
 extension SystemTests {
     /// QEMUs that Perdure did not start.
     @Suite struct AdoptForeignTests {
@@ -104,8 +20,7 @@ extension SystemTests {
                 let before = try await foreign.fingerprint()
                 try await expectRefusals(of: foreign, system)
                 // What fails later, fails where the guest is, too.
-                try await system.write("/run/systemd/system/perdure@web.service.d/50-test.conf", Self.haltDropIn)
-                try await system.run(["systemctl", "daemon-reload"])
+                try await foreign.allowHalts()
                 for cut in Self.cuts where !cut.isTaken {
                     try await cutOff(foreign, at: cut.step, system)
                     #expect(try await foreign.fingerprint() == before, "\(cut.step)")
@@ -118,48 +33,20 @@ extension SystemTests {
             }
         }
 
-        private static let halt = "/run/halt"
-        private static let haltDropIn = "[Service]\nEnvironment=PERDURE_HALT_FILE=\(halt)\n"
-
         /// Kills the supervisor at a step of the adoption.
         private func cutOff(_ foreign: ForeignQEMU, at step: String, _ system: BootedSystem) async throws {
-            try await system.write(Self.halt, step)
-            try await system.run(
-                ["systemd-run", "--quiet", "--unit=adopt", "--property=StandardError=file:/run/adopt.errors"]
-                    + ["--property=StandardOutput=file:/run/adopt.output", "--property=Type=oneshot", "--no-block"]
-                    + ["--property=RemainAfterExit=yes", "perdure", "adopt", "web", "--qmp", foreign.socket]
-            )
-            let unit = foreign.plan.unit
-            var stopped: Int32 = 0
-            try await system.waitUntil("the supervisor to halt at '\(step)'", deadline: .seconds(120)) {
-                guard let pid = Int32(try await system.property(unit, "MainPID")), pid > 0,
-                    try await system.read("/proc/\(pid)/stat").contains(") T ")
-                else { return false }
-                stopped = pid
-                return true
-            }
-            try await system.run(["kill", "-KILL", "\(stopped)"])
-            try await system.waitUntil("'perdure adopt' to end", deadline: .seconds(120)) {
-                ["active", "failed"].contains(try await system.property("adopt.service", "ActiveState"))
-            }
-            let errors = try await system.read("/run/adopt.errors")
+            let supervisor = try await foreign.haltAdoption(at: step)
+            try await system.run(["kill", "-KILL", "\(supervisor)"])
+            let end = try await foreign.commandEnd()
             let isTaken = Self.cuts.first { $0.step == step }?.isTaken == true
-            #expect(
-                try await system.property("adopt.service", "ActiveState") == (isTaken ? "active" : "failed"),
-                "\(errors)"
-            )
+            #expect(end.state == (isTaken ? "active" : "failed"), "\(end.errors)")
             if !isTaken {
-                #expect(try await system.property("adopt.service", "ExecMainStatus") == "75")
-                #expect(errors.contains("runs on as it was"), "\(step): \(errors)")
+                #expect(end.status == "75")
+                #expect(end.errors.contains("runs on as it was"), "\(step): \(end.errors)")
                 #expect(try await system.run(["test", "-e", foreign.plan.path], check: false).status == 1)
-                try await system.waitUntil("'\(unit)' to end") {
-                    try await system.property(unit, "ActiveState") == "failed"
-                }
-                #expect(try await system.property(unit, "NFileDescriptorStore") == "0")
-                #expect(try system.processes().filter { $0.arguments.contains("-incoming") }.isEmpty)
+                try await foreign.waitForLettingGo()
             }
-            try await system.run(["systemctl", "stop", "adopt.service"], check: false)
-            try await system.run(["systemctl", "reset-failed"], check: false)
+            try await foreign.forgetCommand()
         }
 
         /// Each refused with its reason, all at once, and the QEMU as it was.
@@ -200,8 +87,7 @@ extension SystemTests {
         }
 
         private func expectTakenOver(_ foreign: ForeignQEMU, pid: Int32, _ system: BootedSystem) async throws {
-            try await system.run(["rm", "-r", "/run/systemd/system/perdure@web.service.d"])
-            try await system.run(["systemctl", "daemon-reload"])
+            try await foreign.forbidHalts()
             #expect(try system.processes().filter { $0.pid == pid }.isEmpty)
             let guest = try await RunningGuest(running: foreign.plan, on: system)
             let begin = try foreign.console

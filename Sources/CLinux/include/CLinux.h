@@ -15,6 +15,10 @@ int clinux_get_seals(int fd);
 int clinux_punch_hole(int fd, off_t offset, off_t length);
 // The first offset at or after `offset` that holds data; -1 with ENXIO where there is none.
 off_t clinux_seek_data(int fd, off_t offset);
+// Bytes of the pages of a file of huge pages; 0 of any other; -1 on failure.
+long clinux_huge_page_size(int fd);
+// O_DIRECT, which is not everybody's to see.
+extern const int clinux_direct;
 
 // copy.c
 // The first offset at or after `offset` that holds none; the end of the file counts as one.
