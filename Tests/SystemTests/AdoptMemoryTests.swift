@@ -134,6 +134,51 @@ extension SystemTests {
             #expect(try await system.read("/proc/\(next)/maps").contains("memfd:ram.main"))
             try await guest.systemctl("stop")
         }
+
+        private static let pool = "/proc/sys/vm/nr_hugepages"
+        /// For a guest of 128 MiB.
+        private static let pages = 64
+
+        /// On the host's own huge pages, which are given back afterwards.
+        @Test func aFileOfHugePages() async throws {
+            let before = try String(contentsOfFile: Self.pool, encoding: .utf8)
+            let wanted = Self.pages + (Int(before.filter(\.isNumber)) ?? 0)
+            try? "\(wanted)".write(toFile: Self.pool, atomically: false, encoding: .utf8)
+            defer { try? before.write(toFile: Self.pool, atomically: false, encoding: .utf8) }
+            let pool = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+            let free = try String(contentsOfFile: pool, encoding: .utf8)
+            guard Int(free.filter(\.isNumber)) ?? 0 >= Self.pages else {
+                return print("aFileOfHugePages: this host sets no huge pages aside")
+            }
+            try await withBootedSystem { system in
+                try await system.run(["mkdir", "/run/huge"])
+                try await system.run(["mount", "-t", "hugetlbfs", "-o", "pagesize=2M", "huge", "/run/huge"])
+                let foreign = try await ForeignQEMU(
+                    GuestPlan(testedMiB: 16, diskFormat: "qcow2"),
+                    unit: "by-hand",
+                    on: system,
+                    changing: Self.memory(Self.named("/run/huge/ram"))
+                )
+                try await foreign.waitForTicks(2)
+                _ = try await foreign.perdure()
+                let definition = try await system.read(foreign.plan.path)
+                #expect(definition.contains("[RAM main]\nSize=128M\nHugePages=2M\n"), "\(definition)")
+                let guest = try await RunningGuest(running: foreign.plan, on: system)
+                try await guest.perdure("upgrade")
+                let pid = try #require(try await guest.status().pid)
+                let maps = try await system.run(["grep", "-A4", "/run/huge/ram", "/proc/\(pid)/smaps"]).stdout
+                #expect(maps.contains(" rw-s ") && maps.contains(/KernelPageSize: +2048 kB/), "\(maps)")
+                try await system.waitUntil("a tick on the new console") {
+                    try guest.console.update()
+                    return guest.console.lastTick > 0
+                }
+                try await guest.console.wait(forTick: guest.console.lastTick + 2)
+                let all = try foreign.console + Array(guest.console.bytes)
+                #expect(try GuestConsole(all).verified().ramErrors == 0)
+                try await guest.systemctl("stop")
+                try await guest.expectGone()
+            }
+        }
     }
 
     /// QEMUs that leave only a named file in place.
