@@ -6,6 +6,7 @@ extension DefinitionBuilder {
             watchdog: watchdog(),
             pvpanic: isWanted(.pvpanic),
             agent: isWanted(.agent),
+            tpm: tpm(),
             display: isWanted(.display),
             extraArguments: value("ExtraArguments", section(.qemu), Values.extraArguments) ?? []
         )
@@ -29,6 +30,11 @@ extension DefinitionBuilder {
         )
     }
 
+    private mutating func tpm() -> TPMModel? {
+        let model = value("Model", section(.tpm), Values.tpmModel)
+        return isWanted(.tpm) ? model ?? .tis : nil
+    }
+
     private mutating func watchdog() -> WatchdogAction? {
         let action = value("Action", section(.watchdog), Values.watchdogAction)
         return isWanted(.watchdog) ? action ?? .reset : nil
@@ -36,6 +42,16 @@ extension DefinitionBuilder {
 }
 
 extension Values {
+    static func tpmModel(_ text: String) throws(ValueProblem) -> TPMModel {
+        if text == "crb" {
+            throw ValueProblem(
+                "'crb' can't be used: with it QEMU loses the answer to what the guest asks its TPM while it is handed over; "
+                    + "use 'tis'"
+            )
+        }
+        return try word(text, as: TPMModel.self)
+    }
+
     static func watchdogAction(_ text: String) throws(ValueProblem) -> WatchdogAction {
         switch text {
         case "poweroff":
@@ -99,6 +115,7 @@ extension Values {
             ("it is set by [RAM ID]", ["-m", "-numa", "-mem-path", "-mem-prealloc"]),
             ("it is set by [Kernel]", ["-kernel", "-initrd", "-append"]),
             ("it is set by [Watchdog]", ["-watchdog-action"]),
+            ("use [TPM]", ["-tpmdev"]),
             ("use [Display]", ["-display", "-vnc", "-spice", "-nographic", "-curses"]),
             (
                 "handovers rest on what Perdure makes of it",

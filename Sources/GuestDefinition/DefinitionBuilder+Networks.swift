@@ -50,7 +50,7 @@ extension DefinitionBuilder {
             var uplink: Network.Uplink?
             if type == .macvtap {
                 warnOfNoEffect(["Bridge"], section, unless: "Type=tap")
-                if parent == nil, section.assignments["Parent"] == nil {
+                if parent == nil, section.assignments["Parent"]?.value.isEmpty ?? true {
                     problems.add(
                         "a macvtap needs Parent=, the interface of the host that the guest is to be on",
                         at: section.assignments["Type"]?.place ?? section.place

@@ -10,6 +10,11 @@ public enum WatchdogAction: String, Sendable, Codable, CaseIterable {
     case none
 }
 
+/// How a guest talks to its TPM 2.0.
+public enum TPMModel: String, Sendable, Codable, CaseIterable {
+    case tis
+}
+
 /// A device by which the guest gives memory back to the host when it is asked to.
 public struct Balloon: Sendable, Equatable, Codable {
     /// Whether the guest also tells which of its memory is free, which is then given back to the host.
@@ -36,6 +41,8 @@ public struct GuestDevices: Sendable, Equatable, Codable {
     public var pvpanic: Bool
     /// The channel of the QEMU guest agent.
     public var agent: Bool
+    /// What there is of a TPM 2.0, which is a program of its own beside each VM process (swtpm).
+    public var tpm: TPMModel?
     /// A VGA, to be seen by VNC.
     public var display: Bool
     /// Arguments of QEMU's that Perdure knows nothing of, each one a word.
@@ -47,6 +54,7 @@ public struct GuestDevices: Sendable, Equatable, Codable {
         watchdog: WatchdogAction? = nil,
         pvpanic: Bool = false,
         agent: Bool = false,
+        tpm: TPMModel? = nil,
         display: Bool = false,
         extraArguments: [String] = []
     ) {
@@ -55,6 +63,7 @@ public struct GuestDevices: Sendable, Equatable, Codable {
         self.watchdog = watchdog
         self.pvpanic = pvpanic
         self.agent = agent
+        self.tpm = tpm
         self.display = display
         self.extraArguments = extraArguments
     }
@@ -67,6 +76,7 @@ public struct GuestDevices: Sendable, Equatable, Codable {
             watchdog: try values.decodeIfPresent(WatchdogAction.self, forKey: .watchdog),
             pvpanic: try values.decodeIfPresent(Bool.self, forKey: .pvpanic) ?? false,
             agent: try values.decodeIfPresent(Bool.self, forKey: .agent) ?? false,
+            tpm: try values.decodeIfPresent(TPMModel.self, forKey: .tpm),
             display: try values.decodeIfPresent(Bool.self, forKey: .display) ?? false,
             extraArguments: try values.decodeIfPresent([String].self, forKey: .extraArguments) ?? []
         )

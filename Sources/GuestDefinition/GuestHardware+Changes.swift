@@ -114,6 +114,8 @@ extension GuestHardware {
         }
         changes.compare("[PVPanic] Enable=", word(new.pvpanic), word(old.pvpanic))
         changes.compare("[Agent] Enable=", word(new.agent), word(old.agent))
+        changes.compare("[TPM] Enable=", word(new.tpm != nil), word(old.tpm != nil))
+        if let new = new.tpm, let old = old.tpm { changes.compare("[TPM] Model=", new.rawValue, old.rawValue) }
         changes.compare("[Display] Enable=", word(new.display), word(old.display))
         changes.compare(
             "[QEMU] ExtraArguments=",

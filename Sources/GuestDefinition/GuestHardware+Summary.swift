@@ -58,6 +58,7 @@ extension GuestHardware {
         if let action = single.watchdog { lines.append(("Watchdog", "i6300esb, then '\(action.rawValue)'")) }
         if single.pvpanic { lines.append(("PVPanic", "panics of the guest's kernel are reported")) }
         if single.agent { lines.append(("Agent", "the channel of the QEMU guest agent")) }
+        if let model = single.tpm { lines.append(("TPM", "TPM 2.0, \(model.rawValue)")) }
         if single.display { lines.append(("Display", "VGA, by VNC")) }
         if let seed = cloudInit {
             let files = [("SSH keys", seed.sshKeys), ("user data", seed.userData), ("network", seed.networkConfig)]

@@ -7,6 +7,7 @@ extension QEMUCommandLine {
         static let pvpanic = "dev.pvpanic"
         static let serial = "dev.serial"
         static let agent = "dev.agent"
+        static let tpm = "dev.tpm"
         static let display = "dev.display"
     }
 
@@ -42,6 +43,15 @@ extension QEMUCommandLine {
                 // Port 0 is for consoles only.
                 "-device", "virtio-serial-pci,id=\(ID.serial),addr=0x6,max_ports=2",
                 "-device", "virtserialport,id=\(ID.agent),bus=\(ID.serial).0,nr=1,chardev=agent,name=\(agentPort)",
+            ]
+        }
+        if let model = devices.tpm {
+            guard let descriptor = descriptors.tpm else {
+                preconditionFailure("no file descriptor was given for the TPM's control channel")
+            }
+            arguments += [
+                "-chardev", "socket,id=tpm,fd=\(descriptor),server=off", "-tpmdev", "emulator,id=tpm,chardev=tpm",
+                "-device", "tpm-\(model.rawValue),id=\(ID.tpm),tpmdev=tpm",
             ]
         }
         return arguments

@@ -12,6 +12,8 @@ public struct VMProcessDescriptors: Sendable, Equatable {
     public var files: [PinnedFile: Int32]
     /// One end of a socket pair for the guest agent's channel.
     public var agent: Int32?
+    /// One end of a socket pair for the control channel of the guest's TPM.
+    public var tpm: Int32?
     /// What SMBIOS says of each credential, by the credential's ID.
     public var credentials: [String: Int32]
     /// Of each network with a tap, by the network's ID.
@@ -26,6 +28,7 @@ public struct VMProcessDescriptors: Sendable, Equatable {
         consoleLog: Int32? = nil,
         files: [PinnedFile: Int32] = [:],
         agent: Int32? = nil,
+        tpm: Int32? = nil,
         credentials: [String: Int32] = [:],
         networks: [String: NetworkDescriptors] = [:]
     ) {
@@ -34,6 +37,7 @@ public struct VMProcessDescriptors: Sendable, Equatable {
         self.consoleLog = consoleLog
         self.files = files
         self.agent = agent
+        self.tpm = tpm
         self.credentials = credentials
         self.networks = networks
     }
@@ -123,7 +127,7 @@ public enum QEMUCommandLine {
     public static let deviceTypes = [
         "virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "scsi-cd", "virtio-net-pci", "isa-serial", "VGA",
         "virtio-rng-pci",
-        "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport", "pc-dimm",
+        "virtio-balloon-pci", "i6300esb", "pvpanic", "virtio-serial-pci", "virtserialport", "pc-dimm", "tpm-tis",
     ]
     /// Every type that stands behind `-object`.
     public static let objectTypes = ["memory-backend-file", "monitor-qmp", "rng-builtin"]

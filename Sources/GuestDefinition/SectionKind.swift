@@ -13,6 +13,7 @@ enum SectionKind: String, CaseIterable {
     case watchdog = "Watchdog"
     case pvpanic = "PVPanic"
     case agent = "Agent"
+    case tpm = "TPM"
     case display = "Display"
     case qemu = "QEMU"
     case cloudInit = "CloudInit"
@@ -26,7 +27,8 @@ enum SectionKind: String, CaseIterable {
     var isNamed: Bool {
         switch self {
         case .ram, .disk, .network, .credential: true
-        case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .display, .qemu,
+        case .guest, .cpu, .memory, .firmware, .kernel, .rng, .balloon, .watchdog, .pvpanic, .agent, .tpm, .display,
+            .qemu,
             .cloudInit, .console, .handover, .stop, .crash:
             false
         }
@@ -44,6 +46,7 @@ enum SectionKind: String, CaseIterable {
         case .network:
             ["Type", "Interface", "Bridge", "Parent", "Mode", "MACAddress", "Queues", "VHost", "MTU", "Forward"]
         case .rng, .pvpanic, .agent, .display: ["Enable"]
+        case .tpm: ["Enable", "Model"]
         case .balloon: ["Enable", "FreePageReporting", "DeflateOnOOM"]
         case .watchdog: ["Enable", "Action"]
         case .qemu: ["ExtraArguments"]
@@ -71,7 +74,7 @@ enum SectionKind: String, CaseIterable {
         switch self {
         case .disk: QEMUCommandLine.longestNodeName - "disk.".count
         case .guest, .cpu, .memory, .ram, .firmware, .kernel, .network, .rng, .balloon, .watchdog, .pvpanic, .agent,
-            .display, .qemu, .cloudInit, .credential, .console, .handover, .stop, .crash:
+            .tpm, .display, .qemu, .cloudInit, .credential, .console, .handover, .stop, .crash:
             31
         }
     }

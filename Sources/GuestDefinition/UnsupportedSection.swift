@@ -11,10 +11,8 @@ enum UnsupportedSection {
         case "vsock":
             "a vsock's context ID can't belong to two VM processes at once, so the next one could not be made ready "
                 + "beside the guest's; use [Agent] or the guest's network"
-        case "tpm":
-            "a TPM's state can't be open in the two VM processes of a handover at once; keep the guest's keys on a disk "
-                + "of its own"
-        case "nvme": "QEMU has no way to hand an NVMe disk over; use [Disk ID] with Bus=virtio-blk or virtio-scsi"
+        case "nvme":
+            "QEMU 7.2 and 10.0 have no way to hand an NVMe disk over; use [Disk ID] with Bus=virtio-blk or virtio-scsi"
         case "pci", "vfio", "passthrough", "hostdevice", "gpu":
             "a device of the host keeps state that no VM process can hand to the next; use a virtio device"
         case "usb":

@@ -45,7 +45,7 @@ enum Values {
     static func diskBus(_ text: String) throws(ValueProblem) -> DiskBus {
         if text == "nvme" {
             throw ValueProblem(
-                "'nvme' can't be used: QEMU has no way to hand an NVMe disk over; use virtio-blk or virtio-scsi"
+                "'nvme' can't be used: QEMU 7.2 and 10.0 have no way to hand an NVMe disk over; use virtio-blk or virtio-scsi"
             )
         }
         return try word(text, as: DiskBus.self)

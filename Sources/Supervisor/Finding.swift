@@ -38,6 +38,8 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         case bridgeMissing = "bridge-missing"
         case parentMissing = "parent-missing"
         case vhostMissing = "vhost-missing"
+        case tpmMissing = "tpm-missing"
+        case tpmGone = "tpm-gone"
         case startFileGone = "start-file-gone"
         case needsPowerCycle = "needs-power-cycle"
         case appliedByHandover = "applied-by-handover"

@@ -23,6 +23,7 @@ extension GuestSupervisor {
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
         preflight.networks = HostNetwork.states(preflight.hardware, of: name)
+        preflight.tpmProblem = tpmProblem(preflight.hardware, of: ledger.phase == .running ? current : nil)
         preflight.goneFiles = goneFiles(of: definition)
         preflight.bootedIn = ledger.bootedIn
         if let next {
@@ -107,6 +108,7 @@ extension GuestSupervisor {
         preflight.memory = gatherMemory(of: current)
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
         preflight.networks = HostNetwork.states(preflight.hardware, of: name)
+        preflight.tpmProblem = tpmProblem(preflight.hardware, of: current)
         preflight.goneFiles = goneFiles(of: wanted)
         await lookForReplacedFirmware()
         preflight.replacedFirmware = replacedFirmware.paths

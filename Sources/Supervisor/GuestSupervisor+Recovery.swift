@@ -89,12 +89,18 @@ extension GuestSupervisor {
     /// Finds the VM processes that the ledger names, where they live.
     private func attach(_ ledger: Ledger) async {
         func find(_ record: VMProcessRecord?) -> VMProcess? {
-            guard let record, let monitor = inventory[Inventory.qmp(record.generation)],
+            guard let record else { return nil }
+            let tpm = record.tpm.flatMap(TPMEmulator.init(record:))
+            guard let monitor = inventory[Inventory.qmp(record.generation)],
                 let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
-            else { return nil }
+            else {
+                try? tpm?.handle.kill()
+                return nil
+            }
             let output = try? ProcessOutput(of: record.pid)
             let vm = attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
             vm.mayDiffer = true
+            vm.tpm = tpm
             return vm
         }
         current = find(ledger.current)

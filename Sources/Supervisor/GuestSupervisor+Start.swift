@@ -67,7 +67,7 @@ extension GuestSupervisor {
         try checkHostMemory(hardware.ram, "lower Size= in [RAM ID] or free memory")
         let loader = loader
         let problems = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [hardware] in
-            HostNetwork.problems(hardware, of: definition.name)
+            TPMEmulator.problems(hardware) + HostNetwork.problems(hardware, of: definition.name)
                 + (hardware.networks.isEmpty ? [] : HostNetwork.doubledAddresses(of: definition, in: loader))
         }
         if !problems.isEmpty { throw Lifecycle.Failure(problems.joined(separator: "\n")) }
@@ -143,6 +143,8 @@ extension GuestSupervisor {
         inherited += files.map(\.1) + credentials.map(\.1)
         let sockets = inventory.sockets
         inherited += sockets.map(\.descriptor)
+        let tpm = try await startTPM(hardware, confinement, isIncoming: ledger.isIncoming)
+        if let tpm { inherited.append(tpm.channel) }
         let networks = try networkDescriptors(hardware, generation: generation)
         inherited += networks.descriptors
         // A pipe is its maker's only, and the VM process opens it anew for each change of its console.
@@ -158,6 +160,7 @@ extension GuestSupervisor {
             networks: networks.numbers
         )
         descriptors.images = images.sets
+        descriptors.tpm = tpm?.channel.raw
         let arguments = QEMUCommandLine.arguments(
             guest: name,
             generation: generation,
@@ -179,7 +182,7 @@ extension GuestSupervisor {
             output: output.file,
             confinement: confinement
         )
-        let record = VMProcessRecord(
+        var record = VMProcessRecord(
             generation: generation,
             pid: process.handle.pid,
             startTime: process.handle.startTime,
@@ -192,7 +195,9 @@ extension GuestSupervisor {
             sockets: Dictionary(uniqueKeysWithValues: sockets.map { ($0.name, $0.descriptor.raw) }),
             taps: tapNumbers(generation)
         )
+        record.tpm = tpm?.emulator.record
         let vm = attach(record, handle: process.handle, monitor: ourMonitor, output: output, facts: facts)
+        vm.tpm = tpm?.emulator
         vm.hardware = hardware
         vm.isThrowAway = isRehearsing
         next = vm
@@ -202,6 +207,9 @@ extension GuestSupervisor {
         }
         do {
             try await startScope(for: vm)
+            if let tpm {
+                try await tpm.process.letThrough(path: TPMEmulator.program, loop: loop, deadline: timeouts.prepare)
+            }
             try await process.letThrough(path: facts.path, loop: loop, deadline: timeouts.prepare)
         } catch {
             throw Lifecycle.Failure("VM process \(generation) can't be started: \(await explain(error, vm))")
@@ -219,7 +227,7 @@ extension GuestSupervisor {
             description: "Perdure guest \(name), VM process \(vm.generation)",
             slice: GuestName.slice(for: name),
             before: unit,
-            pid: vm.record.pid,
+            pids: [vm.record.pid] + (vm.tpm.map { [$0.handle.pid] } ?? []),
             // A user's manager has no say in that.
             devices: geteuid() == 0 ? devices : nil
         )
@@ -270,6 +278,8 @@ extension GuestSupervisor {
         if case QMPError.disconnected = error, await hasEnded(vm, within: .seconds(2)), let end = vm.end {
             text = "\(vm.title) \(end)"
         }
-        return vm.output?.lastWords.map { "\(text); QEMU said: \($0)" } ?? text
+        if let words = vm.output?.lastWords { text += "; QEMU said: \(words)" }
+        if let words = vm.tpm?.output?.lastWords { text += "; swtpm said: \(words)" }
+        return text
     }
 }

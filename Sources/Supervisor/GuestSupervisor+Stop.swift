@@ -77,6 +77,7 @@ extension GuestSupervisor {
         vm.isEnding = true
         _ = try? await vm.qmp.execute(Quit(), deadline: GuestSupervisor.answerDeadline)
         if await !hasEnded(vm, within: GuestSupervisor.answerDeadline) { try await kill(vm) }
+        try await endTPM(of: vm)
         current = nil
         try await unstoreEnds(of: vm.generation)
     }
@@ -113,6 +114,7 @@ extension GuestSupervisor {
         guard let vm = processes.removeValue(forKey: pid) else { return }
         vm.exitWatch = nil
         vm.end = vm.handle.reap()
+        try? vm.tpm?.handle.kill()
         finishOutput(of: vm)
         for waiting in vm.whenEnded { waiting.resume() }
         vm.whenEnded = []
@@ -125,6 +127,8 @@ extension GuestSupervisor {
     /// Kills a process and returns when nothing is left of it.
     func kill(_ vm: VMProcess) async throws {
         vm.isEnding = true
+        // First: with the VM process it would end in order, and nothing may be written to the guest's TPM from now on.
+        try await endTPM(of: vm)
         try vm.handle.kill()
         guard await hasEnded(vm, within: GuestSupervisor.killDeadline) else {
             throw Lifecycle.Failure("\(vm.title) does not end, although it was killed")

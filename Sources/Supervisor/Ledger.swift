@@ -134,6 +134,8 @@ struct VMProcessRecord: Codable, Equatable, Sendable {
     var sockets: [String: Int32]?
     /// The numbers under which it has queues of networks open, by their names in the inventory.
     var taps: [String: Int32]?
+    /// The process that its TPM is in.
+    var tpm: TPMRecord?
     /// What it was before, of a process that Perdure did not start; nil for its own.
     var foreign: ForeignState?
 

@@ -7,8 +7,32 @@ extension Preflight {
     var findings: [Finding] {
         let all =
             ramFindings + runningFindings + programFindings + cpuFindings + memoryFindings + networkFindings
-            + changeFindings + fileFindings + hugePageFindings + firmwareFindings + outdatedFindings
+            + tpmFindings + changeFindings + fileFindings + hugePageFindings + firmwareFindings + outdatedFindings
         return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
+    }
+
+    private var tpmFindings: [Finding] {
+        switch tpmProblem {
+        case nil: []
+        case .missing:
+            [
+                Finding(
+                    .blocker,
+                    .tpmMissing,
+                    "'\(TPMEmulator.program)' can't be used, and the guest has a TPM",
+                    "install the package swtpm"
+                )
+            ]
+        case .gone:
+            [
+                Finding(
+                    .blocker,
+                    .tpmGone,
+                    "the process of the guest's TPM has ended, and what it knew since the guest's start with it",
+                    "stop the guest and start it anew; what the TPM keeps for good is still there"
+                )
+            ]
+        }
     }
 
     // MARK: RAM
@@ -234,6 +258,7 @@ extension Preflight {
                 qmp: 0,
                 consoleLog: 0,
                 agent: 0,
+                tpm: 0,
                 networks: Dictionary(
                     hardware.networks.map { network in
                         (network.id, NetworkDescriptors(taps: Array(repeating: 0, count: network.queues)))

@@ -59,6 +59,13 @@ struct Preflight: Sendable {
         case usable(QEMUFacts)
     }
 
+    enum TPMProblem: Sendable {
+        /// The next one can't be made.
+        case missing
+        /// The one that the guest has is not there any more.
+        case gone
+    }
+
     struct Memory: Sendable {
         /// Bytes that a VM process takes for itself, without the guest's RAM.
         var needed: UInt64
@@ -81,6 +88,8 @@ struct Preflight: Sendable {
     /// The kernel's setting for transparent huge pages in shared memory; nil where it has none.
     var sharedHugePages: String?
     var networks: [NetworkState] = []
+    /// What is wrong with the guest's TPM.
+    var tpmProblem: TPMProblem?
     /// The QEMU in which the guest has booted last, if that is known.
     var bootedIn: QEMUVersion?
     /// Paths that the definition names of files that are read when a guest is started, and that are not there.

@@ -11,6 +11,8 @@ final class VMProcess {
     let output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
+    /// What its TPM is in, which is not to outlive it.
+    var tpm: TPMEmulator?
     /// What it was started with, where that may differ from what the ledger says.
     var hardware: GuestHardware?
     /// What CPUID says to the guest, once asked: it does not change.

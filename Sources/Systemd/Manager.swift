@@ -21,7 +21,7 @@ public enum Manager {
         public var slice: String
         /// The unit that is stopped before the scope is, at shutdown.
         public var before: String
-        public var pid: Int32
+        public var pids: [Int32]
         /// The devices that can be opened in it, with what for (`rw`), as in DeviceAllow=; besides those that need no
         /// hardware, such as /dev/null. Nil: all that permissions allow. What is open already is not touched.
         public var devices: [(String, String)]?
@@ -31,19 +31,19 @@ public enum Manager {
             description: String,
             slice: String,
             before: String,
-            pid: Int32,
+            pids: [Int32],
             devices: [(String, String)]?
         ) {
             self.name = name
             self.description = description
             self.slice = slice
             self.before = before
-            self.pid = pid
+            self.pids = pids
             self.devices = devices
         }
     }
 
-    /// Moves a process into a transient scope of its own and returns once it is there.
+    /// Moves processes into a transient scope of its own and returns once it is there.
     public static func startScope(_ scope: ScopeRequest, deadline: Duration) throws(ManagerError) {
         let end = ContinuousClock.now + deadline
         let bus = try Bus()
@@ -54,7 +54,7 @@ public enum Manager {
                 request.property("Description", type: "s") { request.append(scope.description) }
                 request.property("Slice", type: "s") { request.append(scope.slice) }
                 request.property("PIDs", type: "au") {
-                    request.container("a", "u") { request.append(UInt32(scope.pid)) }
+                    request.container("a", "u") { for pid in scope.pids { request.append(UInt32(pid)) } }
                 }
                 request.property("Before", type: "as") { request.container("a", "s") { request.append(scope.before) } }
                 request.property("CollectMode", type: "s") { request.append("inactive-or-failed") }

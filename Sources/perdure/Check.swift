@@ -44,6 +44,7 @@ struct Check: AsyncParsableCommand {
         let (definition, diagnostics) = try DefinitionLoader().load(guest.name)
         let warnings =
             diagnostics.map { "\($0)" }
+            + GuestTPM.problems(definition.hardware).map { "warning: \($0)" }
             + HostNetwork.problems(definition.hardware, of: definition.name, isRunning: true).map { "warning: \($0)" }
         if !output.json { for warning in warnings { print(warning) } }
         var hardware = definition.hardware

@@ -88,6 +88,7 @@ struct GuestRemains {
                 deletion.kept.append(Deletion.Kept(path: path, reason: why))
             }
         }
+        rmdir("\(state)/tpm")
         noteWhatIsLeft(&deletion)
         // Users' guests run as their users, and the system's guest of that name is another one.
         if Locations.current.isUser { return deletion }
@@ -111,6 +112,9 @@ struct GuestRemains {
         if let variables = hardware?.firmware?.variables?.path, GuestRemains.isThere(variables) {
             found.append((variables, nil))
         }
+        let tpm = "\(state)/tpm"
+        let names = ((try? Directory.names(in: tpm)) ?? []).filter { $0 != "." && $0 != ".." }.sorted()
+        found += names.map { ("\(tpm)/\($0)", nil) }
         let dumps = DumpDirectory(path: state, guest: guest)
         found += ((try? dumps.dumps()) ?? []).map { ("\(state)/\($0)", nil) }
         return found

@@ -31,7 +31,7 @@ struct options {
     bool seed;                /* say what is there for the first boot */
     bool efi;                 /* write a UEFI variable all the time */
     bool dimm;                /* take in memory that is plugged, and check it */
-    bool rng, watchdog, agent, pvpanic; /* the guest has it, and is to use it */
+    bool rng, watchdog, agent, pvpanic, tpm; /* the guest has it, and is to use it */
 };
 
 /* Counted by the working threads, read by the reporting one. */
@@ -103,6 +103,9 @@ void start_dimm(void);
 
 /* agent.c */
 void start_agent(void);
+
+/* tpm.c */
+void start_tpm(void);
 
 /* network.c */
 void start_networks(void);

@@ -219,6 +219,7 @@ int main(void)
     start_seed();
     start_efi();
     start_watchdog();
+    start_tpm();
     start_dimm();
     start_agent();
     start_networks();

@@ -100,6 +100,7 @@ static bool parse_option(const char *name, const char *value)
     } flags[] = {
         {"writer", &options.writer}, {"echo", &options.echo},   {"ignore_power_button", &options.ignore_power_button},
         {"rng", &options.rng},       {"agent", &options.agent}, {"watchdog", &options.watchdog},
+        {"tpm", &options.tpm},
         {"efi", &options.efi},       {"dimm", &options.dimm},   {"pvpanic", &options.pvpanic},
         {"seed", &options.seed},
     };

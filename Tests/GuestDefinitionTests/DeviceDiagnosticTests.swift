@@ -55,6 +55,23 @@ struct DeviceDiagnosticTests {
             ["demo.guest:6:16: '--monitor' can't be used: Perdure has the only monitor"]
         ),
         Case(
+            "TPM",
+            minimalText + "[TPM]\nModel=spi\nEnable=x\n[QEMU]\nExtraArguments=-tpmdev passthrough,id=a",
+            [
+                "demo.guest:6:7: 'spi' is not supported; use 'tis'",
+                "demo.guest:7:8: 'x' is neither yes nor no",
+                "demo.guest:9:16: '-tpmdev' can't be used: use [TPM]",
+            ]
+        ),
+        Case(
+            "TPM that QEMU loses answers of",
+            minimalText + "[TPM]\nModel=crb",
+            [
+                "demo.guest:6:7: 'crb' can't be used: with it QEMU loses the answer to what the guest asks its TPM while it "
+                    + "is handed over; use 'tis'"
+            ]
+        ),
+        Case(
             "RAM beside the guest's",
             minimalText + "[QEMU]\nExtraArguments=-object memory-backend-ram,id=a,size=1G",
             [
@@ -133,7 +150,7 @@ struct DeviceDiagnosticTests {
         #expect(hardware.topology == CPUTopology(sockets: 1, cores: 2, threads: 2))
     }
 
-    @Test(arguments: ["VirtioFS", "9p", "VSock", "TPM", "NVMe", "VFIO", "USB", "Spice"])
+    @Test(arguments: ["VirtioFS", "9p", "VSock", "NVMe", "VFIO", "USB", "Spice"])
     func refusedByNameWithTheReason(_ name: String) {
         let found = diagnostics(minimalText + "[\(name) a]\nPath=/srv")
         #expect(found.count == 1)

@@ -106,7 +106,8 @@ struct GuestHardwareTests {
     @Test func storedDevicesAreStable() throws {
         let stored = """
             {"agent":true,"balloon":{"deflateOnOOM":true,"freePageReporting":true},"display":true,\
-            "extraArguments":["-msg","timestamp=on"],"pvpanic":true,"rng":true,"watchdog":"shutdown"}
+            "extraArguments":["-msg","timestamp=on"],"pvpanic":true,"rng":true,\
+            "tpm":"tis","watchdog":"shutdown"}
             """
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
@@ -167,6 +168,7 @@ struct GuestHardwareTests {
                 "[Watchdog] Enable= is yes, the running guest has no",
                 "[PVPanic] Enable= is yes, the running guest has no",
                 "[Agent] Enable= is yes, the running guest has no",
+                "[TPM] Enable= is yes, the running guest has no",
                 "[Display] Enable= is yes, the running guest has no",
                 "[QEMU] ExtraArguments= is -msg timestamp=on, the running guest has none",
             ]

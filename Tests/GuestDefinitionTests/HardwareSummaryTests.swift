@@ -58,6 +58,7 @@ struct HardwareSummaryTests {
                 watchdog: .reset,
                 pvpanic: true,
                 agent: true,
+                tpm: .tis,
                 display: true,
                 extraArguments: ["-device", "edu"]
             )
@@ -90,6 +91,7 @@ struct HardwareSummaryTests {
                 "Watchdog: i6300esb, then 'reset'",
                 "PVPanic: panics of the guest's kernel are reported",
                 "Agent: the channel of the QEMU guest agent",
+                "TPM: TPM 2.0, tis",
                 "Display: VGA, by VNC",
                 "Cloud-init: instance 'i', host name 'h', user data from '/user-data'",
                 "Credential: root: 'passwd.hashed-password.root' from '/password'",

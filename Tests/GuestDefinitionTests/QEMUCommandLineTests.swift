@@ -77,6 +77,7 @@ struct QEMUCommandLineTests {
             watchdog: .shutdown,
             pvpanic: true,
             agent: true,
+            tpm: .tis,
             display: true,
             extraArguments: ["-msg", "timestamp=on"]
         )
@@ -127,7 +128,8 @@ struct QEMUCommandLineTests {
         ram: ["main": 20, "more": 21, "last": 22],
         qmp: 10,
         consoleLog: 12,
-        agent: 14
+        agent: 14,
+        tpm: 15
     )
     static let cases = [
         Example(name: "one-block", hardware: oneBlock, descriptors: all),

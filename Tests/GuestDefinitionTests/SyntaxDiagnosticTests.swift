@@ -73,7 +73,7 @@ struct SyntaxDiagnosticTests {
             minimalText + "[Sound]\nModel=hda",
             [
                 "demo.guest:5:1: unknown section 'Sound'; the sections are [Guest], [CPU], [Memory], [RAM ID], "
-                    + "[Firmware], [Kernel], [Disk ID], [Network ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], "
+                    + "[Firmware], [Kernel], [Disk ID], [Network ID], [RNG], [Balloon], [Watchdog], [PVPanic], [Agent], [TPM], "
                     + "[Display], [QEMU], [CloudInit], [Credential ID], [Console], [Handover], [Stop], [Crash]"
             ]
         ),

@@ -341,7 +341,7 @@ struct ValueDiagnosticTests {
             "disk bus",
             minimalText + "[Disk root]\nImage=/srv/root.qcow2\nFormat=raw\nBus=nvme",
             [
-                "demo.guest:8:5: 'nvme' can't be used: QEMU has no way to hand an NVMe disk over; "
+                "demo.guest:8:5: 'nvme' can't be used: QEMU 7.2 and 10.0 have no way to hand an NVMe disk over; "
                     + "use virtio-blk or virtio-scsi"
             ]
         ),
@@ -373,15 +373,16 @@ struct ValueDiagnosticTests {
         ),
         Case(
             "macvtap",
-            minimalText + "[Network a]\nType=macvtap\n[Network b]\nType=macvtap\nParent=a/b\nMode=open\nBridge=br0\n"
+            minimalText
+                + "[Network a]\nParent=\nType=macvtap\n[Network b]\nType=macvtap\nParent=a/b\nMode=open\nBridge=br0\n"
                 + "[Network c]\nParent=eth0\n[Network d]\nType=user\nMode=vepa\n",
             [
-                "demo.guest:6:6: a macvtap needs Parent=, the interface of the host that the guest is to be on",
-                "demo.guest:9:8: 'a/b' is not a name for an interface; use at most 15 letters, digits, '_', '.' and '-'",
-                "demo.guest:10:6: 'open' is not supported; use 'bridge', 'vepa', 'private' or 'passthru'",
-                "demo.guest:11:8: warning: Bridge= has no effect without Type=tap",
-                "demo.guest:13:8: warning: Parent= has no effect without Type=macvtap",
-                "demo.guest:16:6: warning: Mode= has no effect without Type=macvtap",
+                "demo.guest:7:6: a macvtap needs Parent=, the interface of the host that the guest is to be on",
+                "demo.guest:10:8: 'a/b' is not a name for an interface; use at most 15 letters, digits, '_', '.' and '-'",
+                "demo.guest:11:6: 'open' is not supported; use 'bridge', 'vepa', 'private' or 'passthru'",
+                "demo.guest:12:8: warning: Bridge= has no effect without Type=tap",
+                "demo.guest:14:8: warning: Parent= has no effect without Type=macvtap",
+                "demo.guest:17:6: warning: Mode= has no effect without Type=macvtap",
             ]
         ),
         Case(

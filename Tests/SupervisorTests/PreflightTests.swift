@@ -237,6 +237,10 @@ struct PreflightTests {
         network(.blocker, .vhostMissing, "[Network lan] has VHost=yes") {
             ($0.network.vhost, $0.hasVHost) = (.yes, false)
         },
+        Row(.blocker, .tpmMissing, "'/usr/bin/swtpm' can't be used, and the guest has a TPM") {
+            $0.tpmProblem = .missing
+        },
+        Row(.blocker, .tpmGone, "the process of the guest's TPM has ended") { $0.tpmProblem = .gone },
         network(.warning, .bridgeMissing, "there is no bridge 'br0', which [Network lan] names") {
             ($0.bridgeProblem, $0.bridge) = ("there is no bridge 'br0'", nil)
         },

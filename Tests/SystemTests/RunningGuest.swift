@@ -247,7 +247,14 @@ final class RunningGuest {
         try await system.waitUntil("'\(scope)' to be the guest's only scope") { try await scopes() == [scope] }
         let processes = try system.processes()
         #expect(processes.filter(isVMProcess).map(\.pid) == [status.pid], sourceLocation: sourceLocation)
-        let inSlice = processes.filter { $0.cgroup.hasPrefix("\(slice)/") }
+        let tpms = processes.filter { $0.arguments.first == "/usr/bin/swtpm" }
+        #expect(
+            tpms.map(\.cgroup) == (plan.sections.contains("[TPM]") ? ["\(slice)/\(scope)"] : []),
+            sourceLocation: sourceLocation
+        )
+        let inSlice = processes.filter { process in
+            process.cgroup.hasPrefix("\(slice)/") && !tpms.contains { $0.pid == process.pid }
+        }
         #expect(inSlice.map(\.pid) == [status.pid], sourceLocation: sourceLocation)
         #expect(inSlice.map(\.cgroup) == ["\(slice)/\(scope)"], sourceLocation: sourceLocation)
         let inUnit = processes.filter(isInUnit)

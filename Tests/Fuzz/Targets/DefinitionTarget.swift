@@ -51,6 +51,7 @@ enum DefinitionTarget {
                 ram: Dictionary(uniqueKeysWithValues: blocks.map { ($0, 7) }),
                 qmp: 8,
                 agent: 10,
+                tpm: 11,
                 networks: Dictionary(
                     uniqueKeysWithValues: definition.hardware.networks.map { network in
                         (network.id, NetworkDescriptors(taps: Array(repeating: 9, count: network.queues)))

@@ -55,7 +55,7 @@ enum LedgerTarget {
             guest: ledger.guest,
             generation: ledger.generation + 1,
             hardware: ledger.hardware,
-            descriptors: VMProcessDescriptors(ram: ram, qmp: 8, consoleLog: 9, agent: 10),
+            descriptors: VMProcessDescriptors(ram: ram, qmp: 8, consoleLog: 9, agent: 10, tpm: 11),
             version: QEMUVersion(major: 7, minor: 2),
             incoming: true
         )
