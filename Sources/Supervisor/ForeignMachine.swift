@@ -47,14 +47,7 @@ private struct ForeignInspection {
     let deadline: Duration
     var obstacles: [String] = []
     /// Of all files that the process has open.
-    var openFiles: Set<FileKey> = []
-
-    struct FileKey: Hashable {
-        var device: UInt64
-        var inode: UInt64
-
-        init(_ identity: FileIdentity) { (device, inode) = (identity.device, identity.inode) }
-    }
+    var openFiles: Set<ForeignMemory.FileKey> = []
 
     /// From here on QEMU leaves shared memory in place only where it is a `memory-backend-file`.
     private static let namedFilesOnly = QEMUVersion(major: 8, minor: 1)
@@ -130,7 +123,9 @@ private struct ForeignInspection {
     private mutating func findOpenFiles() {
         let directory = "/proc/\(handle.pid)/fd"
         for name in (try? Directory.names(in: directory)) ?? [] where Int32(name) != nil {
-            if let identity = try? FileIdentity.of(path: "\(directory)/\(name)") { openFiles.insert(FileKey(identity)) }
+            if let identity = try? FileIdentity.of(path: "\(directory)/\(name)") {
+                openFiles.insert(ForeignMemory.FileKey(identity))
+            }
         }
     }
 
@@ -321,7 +316,8 @@ private struct ForeignInspection {
                 continue
             }
             let path = medium.image.filename.hasPrefix("json:") ? "" : resolved(medium.image.filename)
-            guard let identity = try? FileIdentity.of(path: path), openFiles.contains(FileKey(identity)) else {
+            guard let identity = try? FileIdentity.of(path: path), openFiles.contains(ForeignMemory.FileKey(identity))
+            else {
                 obstacles.append(
                     "\(title) has the image '\(ForeignText.printable(medium.image.filename))', which is not the file of that name here"
                 )

@@ -110,7 +110,8 @@ struct ForeignMemory {
         return (found, pages)
     }
 
-    private struct FileKey: Hashable {
+    /// One file, whenever it was written to.
+    struct FileKey: Hashable {
         var device: UInt64
         var inode: UInt64
 

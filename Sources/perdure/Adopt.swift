@@ -54,17 +54,20 @@ struct Adopt: AsyncParsableCommand {
             return print(text, terminator: "")
         }
         try write(text, offer.machine)
-        var access: FileAccess?
+        let access: FileAccess?
         do {
             access = try offer.openMemory(to: name)
-            try await handOver(offer, loop)
-        } catch let failure as CommandFailure where failure.status != .refused {
-            throw failure
         } catch {
-            // Nothing is left of the attempt.
+            unlink(definitionPath)
+            throw Exit.refused("the guest's RAM can't be opened to its VM processes: \(error)")
+        }
+        do {
+            try await handOver(offer, loop)
+        } catch let failure as CommandFailure where failure.status == .refused {
+            // Nothing is left of the attempt. Of any other failure it is not known what has become of the guest.
             unlink(definitionPath)
             if let access { try? offer.ram.setAccess(access) }
-            throw error
+            throw failure
         }
         let status = try GuestClient(name).call(.getStatus)
         try output.show(
