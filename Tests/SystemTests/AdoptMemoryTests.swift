@@ -128,6 +128,9 @@ extension SystemTests {
             let size = try await system.run(["stat", "-c", "%s", path]).stdout
             #expect(Int(size.filter(\.isNumber)) ?? 0 > 128 << 20)
             // From its next start on it is in a memory file.
+            try await system.waitUntil("the unit to end") {
+                try await system.property(guest.unit, "ActiveState") == "failed"
+            }
             try await system.run(["systemctl", "reset-failed"])
             try await guest.startAgain()
             let next = try #require(try await guest.status().pid)
