@@ -19,7 +19,7 @@ SWIFT_FLAGS += -Xcc -ffile-prefix-map=$(CURDIR)=/usr/src/perdure -Xcc -fstack-pr
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= definition qmp varlink ledger process
 
-.PHONY: all build install deb check-format staged trees host-tree promtool stage demo demo-dist-upgrade test test-sanitize soak fuzz bench clean
+.PHONY: all build install deb check-format staged trees host-tree promtool older-package check-reproducible stage demo demo-dist-upgrade test test-sanitize soak fuzz bench clean
 
 all: build
 
@@ -87,6 +87,14 @@ promtool:
 # Everything that the tests need.
 stage: staged trees host-tree deb promtool
 
+# The first version that had a package. Where the history is missing (75), the tests that need it are skipped.
+older-package:
+	packaging/install-dependencies package
+	Tests/System/build-older-package $(CACHE)/older-version || [ $$? -eq 75 ]
+
+check-reproducible:
+	packaging/check-reproducible $(CACHE)/reproducible
+
 demo: staged
 	Tests/System/demo $(STAGE) $(CACHE)
 
@@ -105,9 +113,9 @@ test: check-format stage
 
 # For hours: every fault at every point of every operation, and then as many handovers with faults at random.
 PERDURE_TEST_SOAK ?= 1000
-soak: stage
+soak: stage older-package check-reproducible
 	PERDURE_TEST_STAGE=$(CURDIR)/$(STAGE) PERDURE_TEST_CACHE=$(CACHE) PERDURE_TEST_SOAK=$(PERDURE_TEST_SOAK) \
-		swift test --disable-xctest --no-parallel --filter 'SystemTests.(SoakTests|HostUpgradeTests)'
+		swift test --disable-xctest --no-parallel --filter 'SystemTests.(SoakTests|HostUpgradeTests|OlderVersionTests)'
 
 # What reads memory or has a part of the processor's time for a bound is not for a sanitizer, which takes more of both.
 test-sanitize:

@@ -20,6 +20,14 @@ package struct DebianPackage: Sendable {
         )
     }
 
+    /// Of the repository's first version that had a package.
+    package static func older() throws -> DebianPackage? {
+        let path = "\(BootedSystem.cache)/older-version/perdure.deb"
+        guard let control = FileManager.default.contents(atPath: "\(path).version") else { return nil }
+        let version = String(decoding: control, as: UTF8.self).trimmingCharacters(in: .newlines)
+        return DebianPackage(path: path, version: version)
+    }
+
     /// The same package, unpacked and packed again with a higher version.
     /// - Parameter directory: where it is made; must exist.
     package func successor(in directory: String) async throws -> DebianPackage {

@@ -30,6 +30,8 @@ struct GuestPlan: Sendable {
     var sections: [String] = []
     /// Options of the test guest, such as `poweroff_after=40`.
     var options: [String] = []
+    /// Whether a version has had the guest that keeps no copies of what it boots with.
+    var unpinned = false
     /// Of all taps together. Each VM process adds a descriptor for each.
     var queues = 0
     var machine: String?
@@ -46,8 +48,9 @@ struct GuestPlan: Sendable {
     /// The descriptors that systemd keeps for the guest for as long as it lives. Each VM process adds one,
     /// and `queues`.
     var inventory: [String] {
-        ["ledger", "vmstate", "console.in", "console.log", "ram.main", "rom.firmware"]
-            + (kernel == nil ? [] : ["rom.kernel", "rom.initrd"])
+        ["ledger", "vmstate", "console.in", "console.log", "ram.main"]
+            + (unpinned ? [] : ["rom.firmware"])
+            + (kernel == nil || unpinned ? [] : ["rom.kernel", "rom.initrd"])
             + added + (sections.contains("[Display]") ? ["rom.vgabios"] : [])
             + (sections.contains("[Agent]") ? ["agent", "agent.vm"] : [])
     }
@@ -72,8 +75,7 @@ struct GuestPlan: Sendable {
             \(qemu.map { "QEMU=\($0)" } ?? "")
             [RAM main]
             Size=\(ramMiB)M
-            [Firmware]
-            \(firmware.joined(separator: "\n"))
+            \((firmware.isEmpty ? [] : ["[Firmware]"] + firmware).joined(separator: "\n"))
             \((kernel + (self.kernel == nil ? sections + root : root + sections)).joined(separator: "\n"))
             [Console]
             Retain=64M
