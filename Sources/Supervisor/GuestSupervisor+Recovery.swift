@@ -91,12 +91,13 @@ extension GuestSupervisor {
         func find(_ record: VMProcessRecord?) -> VMProcess? {
             guard let record else { return nil }
             let tpm = record.tpm.flatMap(TPMEmulator.init(record:))
-            guard let monitor = inventory[Inventory.qmp(record.generation)],
-                let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
+            guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning
             else {
+                // A QEMU that runs without its connection needs its TPM all the same.
                 try? tpm?.handle.kill()
                 return nil
             }
+            guard let monitor = inventory[Inventory.qmp(record.generation)] else { return nil }
             let output = try? ProcessOutput(of: record.pid)
             let vm = attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
             vm.mayDiffer = true
