@@ -27,7 +27,8 @@ static int request_by_name(const char *name, unsigned long number, struct ifreq 
         return -1;
     }
     strcpy(request->ifr_name, name);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    // Any socket is one of the host's network.
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     return close_with(fd, ioctl(fd, number, request));
 }

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MAX_FDS = 4 };
+enum { MAX_FDS = CLINUX_MOST_DESCRIPTORS };
 
 int clinux_unix_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }
 
@@ -46,8 +46,12 @@ ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *
         struct cmsghdr align;
     } control;
     struct iovec vector = {.iov_base = bytes, .iov_len = count};
-    struct msghdr message = {
-        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    // What there is no room for never gets a number here.
+    size_t most = *fd_count < MAX_FDS ? *fd_count : MAX_FDS;
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = CMSG_SPACE(sizeof(int) * most)};
     ssize_t received;
     do received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     while (received < 0 && errno == EINTR);
@@ -109,10 +113,10 @@ int clinux_unix_listen(const char *path, int mode, gid_t group) {
     return fd;
 }
 
-int clinux_unix_connect(const char *path, int milliseconds) {
+static int connect_to(const char *path, int type, int milliseconds) {
     struct sockaddr_un address;
     if (fill_address(&address, path) < 0) return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     // It waits only where as many wait already as the listener has room for.
     struct timeval timeout = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
@@ -120,6 +124,11 @@ int clinux_unix_connect(const char *path, int milliseconds) {
         return close_failed(fd);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return close_failed(fd);
     return fd;
+}
+
+int clinux_unix_connect(const char *path, int milliseconds) { return connect_to(path, SOCK_STREAM, milliseconds); }
+int clinux_unix_connect_messages(const char *path, int milliseconds) {
+    return connect_to(path, SOCK_SEQPACKET, milliseconds);
 }
 
 int clinux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }

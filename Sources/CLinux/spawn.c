@@ -64,6 +64,23 @@ static int confine(const struct clinux_spawn *request) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+// Puts what is inherited at the numbers that it is to have, whatever is there now.
+static int renumber(const struct clinux_spawn *request, int *failure) {
+    int base = 3;
+    for (size_t index = 0; index < request->inherited_count; index++)
+        if (request->numbers[index] >= base) base = request->numbers[index] + 1;
+    int moved = fcntl(*failure, F_DUPFD_CLOEXEC, base);
+    if (moved < 0) return -1;
+    *failure = moved;
+    for (size_t index = 0; index < request->inherited_count; index++) {
+        request->scratch[index] = fcntl(request->inherited[index], F_DUPFD_CLOEXEC, base);
+        if (request->scratch[index] < 0) return -1;
+    }
+    for (size_t index = 0; index < request->inherited_count; index++)
+        if (dup2(request->scratch[index], request->numbers[index]) < 0) return -1;
+    return 0;
+}
+
 // Between fork and exec only async-signal-safe calls are allowed: other threads' locks may be held.
 static void become(const struct clinux_spawn *request, int gate, int failure) {
     sigset_t none;
@@ -85,9 +102,10 @@ static void become(const struct clinux_spawn *request, int gate, int failure) {
     if (null < 0) report_and_exit(failure);
     if (dup2(null, 0) < 0 || dup2(request->standard_output, 1) < 0 || dup2(request->standard_output, 2) < 0)
         report_and_exit(failure);
+    if (renumber(request, &failure) < 0) report_and_exit(failure);
     if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) report_and_exit(failure);
     for (size_t index = 0; index < request->inherited_count; index++)
-        if (fcntl(request->inherited[index], F_SETFD, 0) < 0) report_and_exit(failure);
+        if (fcntl(request->numbers[index], F_SETFD, 0) < 0) report_and_exit(failure);
     if (confine(request) < 0) report_and_exit(failure);
     execve(request->path, request->argv, request->envp);
     report_and_exit(failure);

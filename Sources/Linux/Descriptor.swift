@@ -18,6 +18,23 @@ public final class Descriptor: Sendable {
         Descriptor(owning: try check("open", on: path) { Glibc.open(path, flags | O_CLOEXEC) })
     }
 
+    /// Which file there is at a path, not open for anything: `reopened` opens the same one.
+    public static func find(_ path: String) throws(SystemCallError) -> Descriptor {
+        Descriptor(owning: try check("open", on: path) { clinux_open_path(path) })
+    }
+
+    /// Whether the file is one of the kernel's own, such as those in /proc, where opening it may do something.
+    public func isKernels() throws(SystemCallError) -> Bool {
+        try check("fstatfs", on: "fd \(raw)") { clinux_is_kernels(raw) } != 0
+    }
+
+    /// Whether the file is `/proc/PATH`, whichever instance of that file system it was opened in.
+    public func isProc(_ path: String) throws(SystemCallError) -> Bool {
+        guard try check("fstatfs", on: "fd \(raw)", { clinux_is_proc(raw) }) != 0 else { return false }
+        // Of an instance that is not mounted here, it begins at the file system's root.
+        return ["/proc/\(path)", "/\(path)"].contains(Directory.linkTarget("/proc/self/fd/\(raw)"))
+    }
+
     /// Makes a file that must not be there yet, to read and write.
     public static func create(_ path: String, mode: mode_t) throws(SystemCallError) -> Descriptor {
         let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC

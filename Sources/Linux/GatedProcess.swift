@@ -3,7 +3,7 @@ import Glibc
 
 /// What a child that is not trusted is left with: a user of its own without capabilities, and mounts that are read-only
 /// and show nothing of /run.
-public struct Confinement: Sendable, Equatable {
+public struct Confinement: Sendable, Equatable, Codable {
     /// Not 0. The group has the same number.
     public var user: UInt32
     /// More groups, such as that of a device.
@@ -22,16 +22,67 @@ public struct Confinement: Sendable, Equatable {
     }
 }
 
-/// A child that has been forked and waits to be let through to exec. If this process ends first, so does the child,
+/// A program to be executed.
+public struct Program: Sendable {
+    public var path: String
+    public var arguments: [String]
+    public var environment: [String]
+    /// The only descriptors that it has, under the numbers that they have here.
+    public var inherited: [Descriptor]
+    /// Becomes standard output and standard error.
+    public var output: Descriptor
+    /// Whom it becomes; nil leaves it what the process is that starts it.
+    public var confinement: Confinement?
+
+    public init(
+        path: String,
+        arguments: [String],
+        environment: [String],
+        inherited: [Descriptor],
+        output: Descriptor,
+        confinement: Confinement? = nil
+    ) {
+        self.path = path
+        self.arguments = arguments
+        self.environment = environment
+        self.inherited = inherited
+        self.output = output
+        self.confinement = confinement
+    }
+}
+
+/// A process that waits to be let through to exec. If this process ends first, so does the other,
 /// without having executed anything.
 public final class GatedProcess: Sendable {
     public let handle: ProcessHandle
-    private let gate: Descriptor
+    /// Opened by being written to. Whoever has it last closes it.
+    public let gate: Descriptor
     /// Readable once exec has succeeded (end of stream) or failed (an errno).
     public let execResult: Descriptor
 
+    /// One that another process has started for this one.
+    public init(handle: ProcessHandle, gate: Descriptor, execResult: Descriptor) {
+        self.handle = handle
+        self.gate = gate
+        self.execResult = execResult
+    }
+
+    public convenience init(_ program: Program, numbers: [Int32]? = nil) throws(SystemCallError) {
+        try self.init(
+            path: program.path,
+            arguments: program.arguments,
+            environment: program.environment,
+            inherited: program.inherited,
+            numbers: numbers,
+            output: program.output,
+            confinement: program.confinement
+        )
+    }
+
+    /// Forks a child.
     /// - Parameters:
-    ///   - inherited: the only descriptors that stay open, under their numbers.
+    ///   - inherited: the only descriptors that stay open.
+    ///   - numbers: what the child has each of them as, above 2; nil for the numbers that they have here.
     ///   - output: becomes standard output and standard error.
     ///   - confinement: whom it becomes right before it executes; needs CAP_SETUID, CAP_SETGID and CAP_SYS_ADMIN. Nil
     ///     leaves it what this process is.
@@ -40,32 +91,43 @@ public final class GatedProcess: Sendable {
         arguments: [String],
         environment: [String],
         inherited: [Descriptor],
+        numbers: [Int32]? = nil,
         output: Descriptor,
         confinement: Confinement? = nil
     ) throws(SystemCallError) {
         let argv = CStringArray([path] + arguments)
         let envp = CStringArray(environment)
-        let numbers = inherited.map(\.raw)
+        let present = inherited.map(\.raw)
+        let numbers = numbers ?? present
+        precondition(numbers.count == present.count, "each descriptor has a number")
+        var scratch = [Int32](repeating: -1, count: present.count)
         var gate: Int32 = -1
         var failure: Int32 = -1
         let groups = confinement?.groups ?? []
-        let pid = numbers.withUnsafeBufferPointer { numbers in
-            groups.withUnsafeBufferPointer { groups in
-                path.withCString { path in
-                    var request = clinux_spawn(
-                        path: path,
-                        argv: argv.pointer,
-                        envp: envp.pointer,
-                        standard_output: output.raw,
-                        inherited: numbers.baseAddress,
-                        inherited_count: numbers.count,
-                        user: confinement?.user ?? 0,
-                        groups: groups.baseAddress,
-                        group_count: groups.count,
-                        network: confinement?.hasNetwork == true ? 1 : 0,
-                        locks_memory: confinement?.locksMemory == true ? 1 : 0
-                    )
-                    return withExtendedLifetime((argv, envp)) { clinux_spawn_gated(&request, &gate, &failure) }
+        var request = clinux_spawn()
+        request.argv = UnsafePointer(argv.pointer)
+        request.envp = UnsafePointer(envp.pointer)
+        request.standard_output = output.raw
+        request.inherited_count = present.count
+        request.user = confinement?.user ?? 0
+        request.group_count = groups.count
+        request.network = confinement?.hasNetwork == true ? 1 : 0
+        request.locks_memory = confinement?.locksMemory == true ? 1 : 0
+        let pid = present.withUnsafeBufferPointer { present in
+            numbers.withUnsafeBufferPointer { numbers in
+                groups.withUnsafeBufferPointer { groups in
+                    scratch.withUnsafeMutableBufferPointer { scratch in
+                        path.withCString { path in
+                            request.path = path
+                            request.inherited = present.baseAddress
+                            request.numbers = numbers.baseAddress
+                            request.scratch = scratch.baseAddress
+                            request.groups = groups.baseAddress
+                            return withExtendedLifetime((argv, envp, inherited, output)) {
+                                clinux_spawn_gated(&request, &gate, &failure)
+                            }
+                        }
+                    }
                 }
             }
         }

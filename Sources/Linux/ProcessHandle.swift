@@ -22,10 +22,24 @@ public final class ProcessHandle: Sendable {
     /// Clock ticks after boot, from /proc/PID/stat: with the pid, this names the process once and for all.
     public let startTime: UInt64
     public let descriptor: Descriptor
+    /// A connection to the process that is its parent, which says how it has ended (`tellEnd`); nil where that is this
+    /// process, or nobody who would say.
+    public let keeper: Descriptor?
+
+    /// A process that a trusted one says it has under `descriptor`, a pidfd.
+    public init(descriptor: Descriptor, pid: Int32, keeper: Descriptor) throws(SystemCallError) {
+        self.pid = pid
+        self.descriptor = descriptor
+        self.keeper = keeper
+        startTime = try ProcessHandle.startTime(of: pid)
+        // What was read is this process's only while its number has not been given to another.
+        guard isRunning else { throw SystemCallError("pidfd_open", on: "\(pid)", code: ESRCH) }
+    }
 
     /// Opens a running process. ESRCH where there is none, or one that started at another time than expected.
     public init(pid: Int32, startTime expected: UInt64? = nil) throws(SystemCallError) {
         self.pid = pid
+        keeper = nil
         descriptor = Descriptor(owning: try check("pidfd_open", on: "\(pid)") { clinux_pidfd_open(pid) })
         startTime = try ProcessHandle.startTime(of: pid)
         if let expected, expected != startTime { throw SystemCallError("pidfd_open", on: "\(pid)", code: ESRCH) }
@@ -33,6 +47,7 @@ public final class ProcessHandle: Sendable {
 
     /// The process that has connected to a socket of ours. ESRCH where it has ended since.
     public init(peerOf socket: Descriptor) throws(SystemCallError) {
+        keeper = nil
         pid = try UnixSocket.peer(socket).pid
         let known = clinux_peer_pidfd(socket.raw)
         let pid = pid
@@ -57,12 +72,42 @@ public final class ProcessHandle: Sendable {
         throw SystemCallError("pidfd_send_signal", on: "\(pid)")
     }
 
-    /// How the process ended; call it only once it has. Removes the zombie where it is our child.
+    /// How the process ended; call it only once it has, and its keeper has had the time to say how. Removes the zombie
+    /// where it is our child.
     public func reap() -> End {
         var status: Int32 = 0
-        guard clinux_pidfd_reap(descriptor.raw, &status) == 0 else { return .unknown }
+        if let keeper {
+            guard case .bytes(let bytes, _)? = try? UnixSocket.receive(from: keeper, limit: 64),
+                let text = Int32(String(decoding: bytes, as: UTF8.self))
+            else { return .unknown }
+            status = text
+        } else if clinux_pidfd_reap(descriptor.raw, &status) != 0 {
+            return .unknown
+        }
+        return ProcessHandle.end(status)
+    }
+
+    /// For the parent of a process that has ended: says to another process how.
+    public func tellEnd(to other: Descriptor) throws(SystemCallError) {
+        var status: Int32 = 0
+        try check("waitid", on: "\(pid)") { clinux_pidfd_reap(descriptor.raw, &status) }
+        _ = try UnixSocket.send(Array("\(status)".utf8)[...], to: other)
+    }
+
+    private static func end(_ status: Int32) -> End {
         if clinux_status_exited(status) != 0 { return .exited(code: clinux_status_exit_code(status)) }
         return .killed(signal: clinux_status_signal(status))
+    }
+
+    /// The users that it is: real, effective, saved and for files.
+    public func users() throws(SystemCallError) -> [UInt32] {
+        let path = "/proc/\(pid)/status"
+        let text = String(decoding: try Descriptor.open(path, O_RDONLY).read(at: 0, count: 16_384), as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("Uid:") }
+        let users = (line ?? "").split(whereSeparator: { $0 == " " || $0 == "\t" }).compactMap { UInt32($0) }
+        // What was read is this process's only while its number has not been given to another.
+        guard users.count == 4, isRunning else { throw SystemCallError("read", on: path, code: ESRCH) }
+        return users
     }
 
     private static func startTime(of pid: Int32) throws(SystemCallError) -> UInt64 {

@@ -18,9 +18,22 @@ public enum UnixSocket {
 
     /// - Parameter deadline: how long a listener may keep others waiting before this fails with EAGAIN; nil for ever.
     public static func connect(_ path: String, deadline: Duration? = nil) throws(SystemCallError) -> Descriptor {
-        let milliseconds = deadline.map { Int32(clamping: max(1, $0.nanoseconds / 1_000_000)) } ?? 0
+        let milliseconds = milliseconds(deadline)
         return Descriptor(owning: try check("connect", on: path) { clinux_unix_connect(path, milliseconds) })
     }
+
+    /// To a listener for messages: each is received as it was sent.
+    public static func connectMessages(_ path: String, deadline: Duration) throws(SystemCallError) -> Descriptor {
+        let milliseconds = milliseconds(deadline)
+        return Descriptor(owning: try check("connect", on: path) { clinux_unix_connect_messages(path, milliseconds) })
+    }
+
+    private static func milliseconds(_ deadline: Duration?) -> Int32 {
+        deadline.map { Int32(clamping: max(1, $0.nanoseconds / 1_000_000)) } ?? 0
+    }
+
+    /// What one message can have attached.
+    public static let mostDescriptors = Int(CLINUX_MOST_DESCRIPTORS)
 
     /// The next connection, non-blocking; nil where none waits.
     public static func accept(_ listener: Descriptor) throws(SystemCallError) -> Descriptor? {
@@ -70,9 +83,13 @@ public enum UnixSocket {
         case endOfStream
     }
 
-    /// Receives at most `limit` bytes and 4 descriptors without blocking.
-    public static func receive(from socket: Descriptor, limit: Int = 65_536) throws(SystemCallError) -> Received {
-        var raw = [Int32](repeating: -1, count: 4)
+    /// Receives at most `limit` bytes and `attachments` descriptors without blocking.
+    public static func receive(
+        from socket: Descriptor,
+        limit: Int = 65_536,
+        attachments: Int = 4
+    ) throws(SystemCallError) -> Received {
+        var raw = [Int32](repeating: -1, count: attachments)
         var rawCount = raw.count
         var got = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, initialized in

@@ -56,6 +56,32 @@ import Testing
         #expect(try text == "ran\n")
     }
 
+    /// Whichever numbers they have here: also one another's, and those of what the start itself needs.
+    @Test func descriptorsAreRenumbered() async throws {
+        let files = try (0..<12).map { index in
+            let file = try MemoryFile.create("file", growth: .allowed)
+            try file.write(Array("\(index)".utf8), at: 0)
+            return file
+        }
+        // Beginning right where the gate is, and against the order that they have.
+        let numbers = files.map(\.raw).sorted(by: >)
+        let script = "for fd in \(numbers.map(String.init).joined(separator: " ")); do cat /proc/self/fd/$fd; done"
+        let process = try GatedProcess(
+            Program(
+                path: "/bin/sh",
+                arguments: ["-c", "\(script); ls /proc/self/fd | wc -l"],
+                environment: ["PATH=/usr/bin:/bin"],
+                inherited: files,
+                output: output
+            ),
+            numbers: numbers
+        )
+        try process.open()
+        #expect(try await end(of: process) == .exited(code: 0))
+        // Besides, standard input, output and error, and the directory that is listed.
+        #expect(try text == "01234567891011\(files.count + 4)\n")
+    }
+
     /// The child's memory files are found by their names, and what it has of one is the file itself.
     @Test func descriptorsAreFetched() async throws {
         let file = try MemoryFile.create("kept", size: 4096, growth: .fixed)

@@ -23,9 +23,9 @@ struct UnixSocketTests {
         }
     }
 
-    @Test func moreThanFourAreNotSent() throws {
+    @Test func moreThanThereIsRoomForAreNotSent() throws {
         let (first, second) = try UnixSocket.pair()
-        let files = [Descriptor](repeating: first, count: 5)
+        let files = [Descriptor](repeating: first, count: UnixSocket.mostDescriptors + 1)
         let error = #expect(throws: SystemCallError.self) {
             try UnixSocket.send([1][...], attaching: files, to: first)
         }

@@ -20,6 +20,14 @@ long clinux_huge_page_size(int fd);
 // O_DIRECT, which is not everybody's to see.
 extern const int clinux_direct;
 
+// file.c
+// Opens nothing: what it returns says which file there is, and can be opened by /proc/self/fd.
+int clinux_open_path(const char *path);
+// Whether the file is one of procfs; -1 on error.
+int clinux_is_proc(int fd);
+// Whether the file is of a file system of the kernel's own, where opening or reading a file may do something; -1 on error.
+int clinux_is_kernels(int fd);
+
 // copy.c
 // The first offset at or after `offset` that holds none; the end of the file counts as one.
 off_t clinux_seek_hole(int fd, off_t offset);
@@ -39,13 +47,16 @@ int clinux_status_signal(int status);
 
 // socket.c
 int clinux_unix_pair(int ends[2]);
-// One message with at most 4 descriptors; never raises SIGPIPE. Returns the bytes sent.
+enum { CLINUX_MOST_DESCRIPTORS = 250 };
+// One message with at most so many descriptors; never raises SIGPIPE. Returns the bytes sent.
 ssize_t clinux_send(int socket, const void *bytes, size_t count, const int *fds, size_t fd_count);
 // Received descriptors are close-on-exec; at most *fd_count are kept, the rest closed. Returns the bytes received.
 ssize_t clinux_receive(int socket, void *bytes, size_t count, int *fds, size_t *fd_count);
 // `group` -1 leaves the process's own.
 int clinux_unix_listen(const char *path, int mode, gid_t group);
 int clinux_unix_connect(const char *path, int milliseconds);
+// To a listener for messages (SOCK_SEQPACKET).
+int clinux_unix_connect_messages(const char *path, int milliseconds);
 int clinux_accept(int listener);
 // Of the process that connected, as it was then.
 int clinux_peer(int socket, pid_t *pid, uid_t *uid);
@@ -147,7 +158,9 @@ struct clinux_spawn {
     char *const *argv;
     char *const *envp;
     int standard_output;      // becomes fds 1 and 2; fd 0 is /dev/null
-    const int *inherited;     // stay open under the same numbers; all others close
+    const int *inherited;     // stay open; all others close
+    const int *numbers;       // what the child has each of them as; above 2
+    int *scratch;             // room for as many
     size_t inherited_count;
     // The user and group that the child becomes, without any capability; 0 where it stays what it is. With a user it
     // also gets mounts of its own, all read-only and /run empty, and, unless `network` is set, an empty network.
