@@ -31,6 +31,7 @@ install:
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/perdure
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice \
 		units/perdure-metrics.socket units/perdure-metrics@.service units/perdure-metrics.service units/perdure-metrics.timer \
+		units/perdure-helper.socket units/perdure-helper@.service \
 		units/perdure-machine@.service units/perdure-upgrade.service units/perdure-upgrade@.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/user units/user/perdure@.service units/user/perdure.slice \
 		units/user/perdure-upgrade.service units/user/perdure-upgrade@.service

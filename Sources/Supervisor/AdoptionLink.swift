@@ -24,9 +24,11 @@ public struct AdoptionLink: Sendable {
         /// The connection to its monitor.
         public let monitor: Descriptor
         public let ram: Descriptor
+        /// /proc/PID/maps of the process: a supervisor may not open it.
+        public let maps: Descriptor
 
-        public init(machine: ForeignMachine, monitor: Descriptor, ram: Descriptor) {
-            (self.machine, self.monitor, self.ram) = (machine, monitor, ram)
+        public init(machine: ForeignMachine, monitor: Descriptor, ram: Descriptor, maps: Descriptor) {
+            (self.machine, self.monitor, self.ram, self.maps) = (machine, monitor, ram, maps)
         }
     }
 
@@ -50,7 +52,7 @@ public struct AdoptionLink: Sendable {
     // MARK: The command's side
 
     public func offer(_ offer: Offer) throws {
-        try send(offer.machine, attaching: [offer.monitor, offer.ram])
+        try send(offer.machine, attaching: [offer.monitor, offer.ram, offer.maps])
     }
 
     /// Nil where the supervisor has ended without a word.
@@ -62,13 +64,14 @@ public struct AdoptionLink: Sendable {
     // MARK: The supervisor's side
 
     func offer(loop: EventLoop, deadline: Duration) async throws -> Offer {
-        guard let (bytes, descriptors) = try await receive(loop, deadline), descriptors.count == 2 else {
+        guard let (bytes, descriptors) = try await receive(loop, deadline), descriptors.count == 3 else {
             throw Broken(description: "'perdure adopt' has ended")
         }
         return Offer(
             machine: try JSONDecoder().decode(ForeignMachine.self, from: Data(bytes)),
             monitor: descriptors[0],
-            ram: descriptors[1]
+            ram: descriptors[1],
+            maps: descriptors[2]
         )
     }
 

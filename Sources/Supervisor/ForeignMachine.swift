@@ -29,14 +29,15 @@ public struct ForeignMachine: Codable, Equatable, Sendable {
 extension ForeignMachine {
     /// Looks at the QEMU behind a monitor and finds out what its guest has. Changes nothing.
     ///
-    /// - Returns: the machine, and the file that is its RAM.
+    /// - Returns: the machine, the file that is its RAM, and the process's /proc/PID/maps, which a supervisor may not open.
     public static func inspect(
         _ qmp: QMPClient,
         process handle: ProcessHandle,
         deadline: Duration
-    ) async throws -> (ForeignMachine, ram: Descriptor) {
+    ) async throws -> (ForeignMachine, ram: Descriptor, maps: Descriptor) {
         var inspection = ForeignInspection(qmp: qmp, handle: handle, deadline: deadline)
-        return try await inspection.run()
+        let (machine, ram) = try await inspection.run()
+        return (machine, ram, try Mappings.file(of: handle))
     }
 }
 

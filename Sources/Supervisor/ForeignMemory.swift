@@ -51,7 +51,7 @@ struct ForeignMemory {
         size: UInt64,
         of process: ProcessHandle
     ) throws -> ForeignMemory {
-        let mappings = try Mappings(of: process.pid)
+        let mappings = try Mappings(reading: Mappings.file(of: process))
         var found: [FileKey: (candidate: Candidate, file: Descriptor)] = [:]
         for (number, link) in try process.openFiles() {
             let path = "/proc/\(process.pid)/fd/\(number)"

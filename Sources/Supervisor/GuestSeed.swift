@@ -13,11 +13,15 @@ public enum GuestSeed {
     private static let largestCredential: UInt64 = 4 << 10
 
     /// By the names in the descriptor store.
-    static func files(for hardware: GuestHardware) throws -> [String: [UInt8]] {
+    /// - Parameter calls: what opens files of the host.
+    static func files(
+        for hardware: GuestHardware,
+        _ calls: any ProcessCalls = OwnCalls()
+    ) throws -> [String: [UInt8]] {
         var files: [String: [UInt8]] = [:]
-        if let cloudInit = hardware.cloudInit { files[Inventory.file(.seed)] = try image(cloudInit) }
+        if let cloudInit = hardware.cloudInit { files[Inventory.file(.seed)] = try image(cloudInit, calls) }
         for credential in hardware.credentials ?? [] {
-            let contents = try read(credential.file, limit: largestCredential)
+            let contents = try read(credential.file, calls, limit: largestCredential)
             files[Inventory.credential(credential.id)] = smbiosString(credential.name, contents)
         }
         return files
@@ -29,15 +33,17 @@ public enum GuestSeed {
     }
 
     /// As cloud-init's NoCloud wants it.
-    private static func image(_ cloudInit: CloudInit) throws -> [UInt8] {
-        let keys = try cloudInit.sshKeys.map(publicKeys(at:))
-        let userData = try cloudInit.userData.map { try read($0, limit: largestUserData) }
+    private static func image(_ cloudInit: CloudInit, _ calls: any ProcessCalls) throws -> [UInt8] {
+        let keys = try cloudInit.sshKeys.map { try publicKeys(at: $0, calls) }
+        let userData = try cloudInit.userData.map { try read($0, calls, limit: largestUserData) }
         var files: [(String, [UInt8])] = [
             ("meta-data", try metaData(cloudInit, keys: keys ?? [])),
             // It is looked for, even where there is nothing to say; a configuration with nothing in it would be warned of.
             ("user-data", userData ?? []),
         ]
-        if let path = cloudInit.networkConfig { files.append(("network-config", try read(path, limit: largestPart))) }
+        if let path = cloudInit.networkConfig {
+            files.append(("network-config", try read(path, calls, limit: largestPart)))
+        }
         return SeedImage(label: "cidata", files: files).bytes
     }
 
@@ -61,8 +67,8 @@ public enum GuestSeed {
     }
 
     /// Checks a file of public keys, and returns what is in it.
-    public static func publicKeys(at path: String) throws -> [String] {
-        try publicKeys(read(path, limit: largestPart), path: path)
+    public static func publicKeys(at path: String, _ calls: any ProcessCalls = OwnCalls()) throws -> [String] {
+        try publicKeys(read(path, calls, limit: largestPart), path: path)
     }
 
     /// One a line, as in `id_ed25519.pub` and `authorized_keys`.
@@ -85,8 +91,8 @@ public enum GuestSeed {
         return keys
     }
 
-    private static func read(_ path: String, limit: UInt64) throws -> [UInt8] {
-        let file = try Descriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+    private static func read(_ path: String, _ calls: any ProcessCalls, limit: UInt64) throws -> [UInt8] {
+        let file = try calls.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
         let bytes = try file.read(at: 0, count: Int(limit) + 1)
         guard bytes.count <= limit else {
             throw Lifecycle.Failure("'\(path)' has more than the \(limit >> 10) KiB that can be used")

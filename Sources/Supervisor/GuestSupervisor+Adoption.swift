@@ -38,6 +38,7 @@ extension GuestSupervisor {
         inventory[Inventory.ledger] = file.file
         inventory[Inventory.ram(hardware.ram[0].id)] = offer.ram
         inventory[Inventory.qmp(0)] = offer.monitor
+        inventory[Inventory.maps(0)] = offer.maps
         inventory[Inventory.state] = try MemoryFile.create(Inventory.state, growth: .allowed)
         for (name, contents) in files.contents { inventory[name] = contents }
         if hardware.console {
@@ -67,7 +68,10 @@ extension GuestSupervisor {
         }
         let (block, identity) = (machine.hardware.ram[0], try offer.ram.identity())
         let wanted = block.size
-        let mapped = try Mappings(of: handle.pid).length(of: identity, shared: true)
+        guard try Mappings.isFile(offer.maps, of: handle) else {
+            throw Lifecycle.Failure("what is offered does not show what process \(handle.pid) maps")
+        }
+        let mapped = try Mappings(reading: offer.maps).length(of: identity, shared: true)
         let isFixed = block.file != nil || MemoryFile.isSealed(offer.ram)
         guard try offer.ram.size() == wanted, mapped == wanted, isFixed, handle.isRunning else {
             throw Lifecycle.Failure(

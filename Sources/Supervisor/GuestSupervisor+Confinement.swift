@@ -10,23 +10,14 @@ extension GuestSupervisor {
         guard geteuid() == 0 else { return nil }
         let name = name
         let user = try await BlockingCalls.run { try GuestUsers().user(of: name) }
-        let devices = accelerator == .kvm ? ["/dev/kvm"] : []
-        return Confinement(user: user, groups: devices.compactMap(GuestSupervisor.group))
-    }
-
-    /// The group that may read from and write to a device, where it is not everybody or root's alone.
-    private static func group(of device: String) -> UInt32? {
-        guard let access = try? FileAccess(of: device), access.mode & 0o060 == 0o060, access.mode & 0o006 != 0o006
-        else {
-            return nil
-        }
-        return access.group
+        let devices = accelerator == .kvm ? [GuestUsers.kvm] : []
+        return Confinement(user: user, groups: devices.compactMap(GuestUsers.group))
     }
 
     /// Opens the images of the guest's disks for one VM process, since locks belong to what was opened: two VM processes
     /// must not share it. What backs an image is not opened: the image names it, and the guest may have written that.
     func openImages(of hardware: GuestHardware) async throws -> (sets: [String: DescriptorSet], files: [Descriptor]) {
-        let images = hardware.images
+        let (images, calls) = (hardware.images, calls)
         return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
             var (sets, files): ([String: DescriptorSet], [Descriptor]) = ([:], [])
             for (set, disk) in images {
@@ -35,8 +26,8 @@ extension GuestSupervisor {
                 // of that is QEMU's to refuse.
                 let direct = disk.cache.isDirect ? modes.map { $0 | Descriptor.direct } : []
                 let opened =
-                    try modes.map { try Descriptor.open(disk.image, $0 | O_NONBLOCK) }
-                    + direct.compactMap { try? Descriptor.open(disk.image, $0 | O_NONBLOCK) }
+                    try modes.map { try calls.open(disk.image, $0 | O_NONBLOCK) }
+                    + direct.compactMap { try? calls.open(disk.image, $0 | O_NONBLOCK) }
                 sets[disk.id] = DescriptorSet(number: set, descriptors: opened.map(\.raw))
                 files += opened
             }

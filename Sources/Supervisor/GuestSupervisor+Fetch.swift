@@ -25,7 +25,8 @@ extension GuestSupervisor {
         guard let (scope, processes) = living.first, living.count == 1, processes.count == 1 else { return }
         do {
             let handle = try ProcessHandle(pid: processes[0])
-            guard let file = try fetchFile(Inventory.ledger, from: handle) else { return }
+            let source = try await source(handle, names: [Inventory.ledger])
+            guard let file = try fetchFile(Inventory.ledger, from: source) else { return }
             let ledger = try LedgerFile.open(file).1
             let record = [ledger.current, ledger.other].compactMap { $0 }.first { record in
                 record.pid == handle.pid && record.startTime == handle.startTime
@@ -41,7 +42,7 @@ extension GuestSupervisor {
     }
 
     /// Fetches everything that the ledger says there must be and the store does not have.
-    func fetchLost(_ ledger: Ledger) {
+    func fetchLost(_ ledger: Ledger) async {
         var files = [Inventory.state] + ledger.hardware.memoryBlocks.map { Inventory.ram($0.id) }
         if ledger.hardware.console { files.append(Inventory.consoleLog) }
         let pinned = ledger.files ?? []
@@ -53,15 +54,26 @@ extension GuestSupervisor {
             let monitor = Inventory.qmp(record.generation)
             let taps = record.taps ?? [:]
             let names = files + sockets + [monitor, Inventory.consoleInput] + taps.keys.sorted()
-            for name in names where inventory[name] == nil {
+            let lost = names.filter { inventory[$0] == nil }
+            if lost.isEmpty { continue }
+            var numbers = taps.merging(record.sockets ?? [:]) { first, _ in first }
+            numbers[monitor] = record.monitor
+            numbers[Inventory.consoleInput] = record.console?.input
+            let source: Source
+            do {
+                source = try await self.source(handle, names: lost, numbers: lost.compactMap { numbers[$0] })
+            } catch {
+                journal(.notFetched("\(error)"))
+                continue
+            }
+            for name in lost {
                 do {
                     let found =
                         switch name {
-                        case monitor: try fetchSocket(record.monitor, handle)
-                        case Inventory.consoleInput: try fetchConsoleInput(record, handle)
-                        case Inventory.agent, Inventory.agentPeer: try fetchSocket(record.sockets?[name], handle)
-                        case _ where taps[name] != nil: try fetchTap(taps[name], handle)
-                        default: try fetchFile(name, from: handle)
+                        case monitor, Inventory.agent, Inventory.agentPeer: try fetchSocket(numbers[name], source)
+                        case Inventory.consoleInput: try fetchConsoleInput(numbers[name], source)
+                        case _ where taps[name] != nil: try fetchTap(numbers[name], source)
+                        default: try fetchFile(name, from: source)
                         }
                     guard let found else { continue }
                     if pinned.contains(name), !MemoryFile.isReadOnly(found) {
@@ -79,50 +91,104 @@ extension GuestSupervisor {
         }
     }
 
-    private func fetchSocket(_ number: Int32?, _ handle: ProcessHandle) throws -> Descriptor? {
+    /// A process, what there is to be seen of it, and what was asked for of its descriptors.
+    private struct Source {
+        let process: ProcessHandle
+        let view: ProcessView
+        let descriptors: FetchedDescriptors
+
+        var title: String { "process \(process.pid)" }
+
+        func files(_ name: String) throws -> [Descriptor] {
+            try (view.memoryFiles[name] ?? []).map { try descriptors.descriptor($0) }
+        }
+    }
+
+    /// - Parameters:
+    ///   - names: of memory files.
+    ///   - numbers: of other descriptors.
+    private func source(_ process: ProcessHandle, names: [String], numbers: [Int32] = []) async throws -> Source {
+        let calls = calls
+        return try await BlockingCalls.run {
+            let view = try calls.look(at: process)
+            let files = names.flatMap { (view.memoryFiles[$0] ?? []) }
+            return Source(process: process, view: view, descriptors: try calls.fetch(files + numbers, from: process))
+        }
+    }
+
+    private func fetchSocket(_ number: Int32?, _ source: Source) throws -> Descriptor? {
         guard let number else { return nil }
-        let socket = try handle.fetch(number)
+        let socket = try source.descriptors.descriptor(number)
         guard (try? UnixSocket.peerUser(socket)) != nil else {
-            throw Doubt("descriptor \(number) of process \(handle.pid) is no connected socket")
+            throw Doubt("descriptor \(number) of \(source.title) is no connected socket")
         }
         return socket
     }
 
-    private func fetchConsoleInput(_ record: VMProcessRecord, _ handle: ProcessHandle) throws -> Descriptor? {
-        guard let number = record.console?.input else { return nil }
-        let pipe = try handle.fetch(number)
-        guard Pipe.isPipe(pipe) else {
-            throw Doubt("descriptor \(number) of process \(handle.pid) is no pipe")
-        }
+    private func fetchConsoleInput(_ number: Int32?, _ source: Source) throws -> Descriptor? {
+        guard let number else { return nil }
+        let pipe = try source.descriptors.descriptor(number)
+        guard Pipe.isPipe(pipe) else { throw Doubt("descriptor \(number) of \(source.title) is no pipe") }
         return pipe
     }
 
-    private func fetchTap(_ number: Int32?, _ handle: ProcessHandle) throws -> Descriptor? {
+    private func fetchTap(_ number: Int32?, _ source: Source) throws -> Descriptor? {
         guard let number else { return nil }
-        let queue = try handle.fetch(number)
+        let queue = try source.descriptors.descriptor(number)
         guard TapQueue.interface(of: queue) != nil else {
-            throw Doubt("descriptor \(number) of process \(handle.pid) is no queue of a network")
+            throw Doubt("descriptor \(number) of \(source.title) is no queue of a network")
         }
         return queue
     }
 
     /// A memory file that the process has open; nil where it has none of that name.
-    private func fetchFile(_ name: String, from handle: ProcessHandle) throws -> Descriptor? {
-        let files = try (handle.memoryFiles()[name] ?? []).map { try handle.fetch($0) }
+    private func fetchFile(_ name: String, from source: Source) throws -> Descriptor? {
+        let files = try source.files(name)
         guard let first = files.first else { return nil }
         let identity = try first.identity()
         guard try files.allSatisfy({ try $0.identity().isSameFile(as: identity) }) else {
-            throw Doubt("process \(handle.pid) has several files of that name")
+            throw Doubt("\(source.title) has several files of that name")
         }
         // A VM process could make one of that name by itself, but not as us where it runs as somebody else.
-        guard identity.owner == geteuid() else { throw Doubt("process \(handle.pid) has a file of another user") }
+        guard identity.owner == geteuid() else { throw Doubt("\(source.title) has a file of another user") }
         if name.hasPrefix(Inventory.ram("")) {
-            let mapped = try Mappings(of: handle.pid).length(of: identity, shared: true)
+            let mapped = try Mappings(reading: source.view.maps).length(of: identity, shared: true)
             guard mapped == (try first.size()) else {
-                throw Doubt("process \(handle.pid) does not use all of it as shared memory")
+                throw Doubt("\(source.title) does not use all of it as shared memory")
             }
         }
         // What the VM process has may be for reading or appending only.
         return try first.reopened(O_RDWR)
+    }
+
+    /// What is to be found out of a process: once, it changes with nothing that is asked of it.
+    func view(of vm: VMProcess) async throws -> ProcessView {
+        if let view = vm.view { return view }
+        if vm.record.isForeign {
+            let view = try foreignView(of: vm)
+            vm.view = view
+            return view
+        }
+        let (calls, process) = (calls, vm.handle)
+        let view = try await BlockingCalls.run(on: loop, deadline: GuestSupervisor.managerDeadline) {
+            try calls.look(at: process)
+        }
+        vm.view = view
+        if vm.output == nil { vm.output = view.output.map(ProcessOutput.init) }
+        if let tpm = vm.tpm, tpm.output == nil {
+            let seen = try? await BlockingCalls.run { try calls.look(at: tpm.handle) }
+            if vm.tpm === tpm {
+                vm.tpm = TPMEmulator(handle: tpm.handle, output: seen?.output.map(ProcessOutput.init))
+            }
+        }
+        return view
+    }
+
+    /// Of a process that others have started nothing is seen but what 'perdure adopt' has opened.
+    private func foreignView(of vm: VMProcess) throws -> ProcessView {
+        guard let maps = inventory[Inventory.maps(vm.generation)], try Mappings.isFile(maps, of: vm.handle) else {
+            throw Doubt("what process \(vm.record.pid) maps can't be seen any more")
+        }
+        return ProcessView(maps: maps, memoryFiles: [:], executed: [:])
     }
 }

@@ -36,7 +36,7 @@ extension GuestSupervisor {
             try await BlockingCalls.run(on: loop, deadline: timeouts.sync) { [self] in
                 defer { syncing.store(false, ordering: .relaxed) }
                 for image in images + images {
-                    let file = try Descriptor.open(image, O_RDONLY)
+                    let file = try calls.open(image, O_RDONLY)
                     if fdatasync(file.raw) < 0 { throw SystemCallError("fdatasync", on: image) }
                 }
             }

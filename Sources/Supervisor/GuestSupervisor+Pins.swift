@@ -28,17 +28,18 @@ extension GuestSupervisor {
         var paths = hardware.pinnedPaths
         if paths[.firmware] == nil { paths[.firmware] = try await dataFile("bios-256k.bin", of: facts) }
         if hardware.single.display { paths[.videoBIOS] = try await dataFile("vgabios-stdvga.bin", of: facts) }
-        let wanted = paths
+        let (wanted, calls) = (paths, calls)
         return try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
             var files = PinnedFiles()
             for (file, path) in wanted {
                 let isROM = file == .firmware || file == .videoBIOS
                 let limit = isROM ? GuestSupervisor.largestFirmware : GuestSupervisor.largestFile
                 let name = Inventory.file(file)
-                files.contents[name] = try GuestSupervisor.copy(path, as: name, limit: limit)
+                let source = try calls.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+                files.contents[name] = try GuestSupervisor.copy(source, of: path, as: name, limit: limit)
                 if isROM { files.firmwarePaths[name] = path }
             }
-            let made = try GuestSeed.files(for: hardware)
+            let made = try GuestSeed.files(for: hardware, calls)
             for (name, contents) in made {
                 let file = try MemoryFile.create(name, growth: .allowed)
                 try file.write(contents, at: 0)
@@ -54,14 +55,19 @@ extension GuestSupervisor {
         try await QEMUProbe.dataFile(
             name,
             of: facts.path,
+            calls: calls,
             loop: loop,
             deadline: timeouts.prepare,
             confinement: try await confinement()
         )
     }
 
-    nonisolated private static func copy(_ path: String, as name: String, limit: UInt64) throws -> Descriptor {
-        let source = try Descriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+    nonisolated private static func copy(
+        _ source: Descriptor,
+        of path: String,
+        as name: String,
+        limit: UInt64
+    ) throws -> Descriptor {
         let size = try source.size()
         guard size <= limit, size <= (try MemoryInformation.available()) else {
             throw Lifecycle.Failure(
@@ -78,7 +84,8 @@ extension GuestSupervisor {
     func makeVariableStore(_ hardware: GuestHardware) async throws {
         guard let store = hardware.firmware?.variables else { return }
         try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
-            guard access(store.path, F_OK) < 0 else { return }
+            // One in a directory that is not root's to look into has to be there.
+            guard access(store.path, F_OK) < 0, errno != EACCES else { return }
             let directory = store.path.split(separator: "/").dropLast().map { "/\($0)" }.joined()
             try Directory.make(directory)
             let unfinished = "\(store.path).unfinished"

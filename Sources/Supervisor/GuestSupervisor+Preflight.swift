@@ -1,3 +1,4 @@
+import Glibc
 import GuestDefinition
 import Lifecycle
 import Linux
@@ -19,7 +20,7 @@ extension GuestSupervisor {
         guard let ledger, let facts else { return }
         var preflight = Preflight(guest: name, hardware: nextHardware(ledger), program: .usable(facts))
         preflight.changes = definitionChanges
-        preflight.ram = try gatherRAM(ledger)
+        preflight.ram = try await gatherRAM(ledger)
         if ledger.phase == .running, let current { preflight.running = try await gather(current) }
         preflight.memory = gatherMemory()
         preflight.networks = HostNetwork.states(preflight.hardware, of: name)
@@ -103,7 +104,7 @@ extension GuestSupervisor {
             program: .unusable("")
         )
         preflight.changes = DefinitionChanges(to: wanted, from: definition, running: ledger.hardware)
-        preflight.ram = try gatherRAM(ledger, of: current)
+        preflight.ram = try await gatherRAM(ledger, of: current)
         preflight.running = try await gather(current)
         preflight.memory = gatherMemory(of: current)
         preflight.sharedHugePages = MemoryInformation.sharedHugePages()
@@ -116,6 +117,7 @@ extension GuestSupervisor {
         do {
             let facts = try await QEMUProbe.run(
                 path: path,
+                calls: calls,
                 loop: loop,
                 deadline: deadline,
                 confinement: try await confinement()
@@ -143,6 +145,7 @@ extension GuestSupervisor {
             let confinement = try await confinement()
             gathered = try await QEMUProbe.withQEMU(
                 facts.path,
+                calls: calls,
                 loop: loop,
                 deadline: deadline,
                 confinement: confinement
@@ -164,11 +167,13 @@ extension GuestSupervisor {
     /// A question of the preparation has no more time than a step of it.
     private var questionDeadline: Duration { min(GuestSupervisor.answerDeadline, timeouts.prepare) }
 
-    private func gatherRAM(_ ledger: Ledger, of vm: VMProcess? = nil) throws -> [Preflight.RAM] {
+    private func gatherRAM(_ ledger: Ledger, of vm: VMProcess? = nil) async throws -> [Preflight.RAM] {
         let vm = vm ?? (ledger.phase == .running ? current : nil)
-        let mappings = try vm.map { try Mappings(of: $0.record.pid) }
+        var mappings: Mappings?
+        if let vm { mappings = try Mappings(reading: try await view(of: vm).maps) }
         let isShared = next?.isThrowAway != true
-        let nextMappings = try next.map { try Mappings(of: $0.record.pid) }
+        var nextMappings: Mappings?
+        if let next { nextMappings = try Mappings(reading: try await view(of: next).maps) }
         return try ledger.hardware.memoryBlocks.map { block in
             let file = inventory[Inventory.ram(block.id)]
             var ram = Preflight.RAM(id: block.id, backend: block.backend, size: block.size, isStored: file != nil)
@@ -180,7 +185,15 @@ extension GuestSupervisor {
     }
 
     private func goneFiles(of definition: GuestDefinition?) -> [String] {
-        (definition?.hardware.startPaths ?? []).filter { (try? FileIdentity.of(path: $0)) == nil }
+        (definition?.hardware.startPaths ?? []).filter { path in
+            do throws(SystemCallError) {
+                _ = try FileIdentity.of(path: path)
+                return false
+            } catch {
+                // What is in a directory that is not root's to enter may be there.
+                return error.code != EACCES
+            }
+        }
     }
 
     private func gather(_ vm: VMProcess) async throws -> Preflight.Running {
@@ -207,8 +220,8 @@ extension GuestSupervisor {
         }
         if vm.cpu == nil { vm.cpu = try await CPUFeatures(asking: vm.qmp, deadline: deadline) }
         running.cpu = vm.cpu
-        let pid = vm.record.pid
-        running.replacedFiles = try await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
+        let view = try await view(of: vm)
+        running.replacedFiles = try await BlockingCalls.run { OutdatedProgram.replacedFiles(view) }
         return running
     }
 

@@ -42,7 +42,7 @@ extension GuestSupervisor {
             }
         }
         if let ledger {
-            fetchLost(ledger)
+            await fetchLost(ledger)
             evidence.ramProblems = ramProblems(ledger)
             evidence.hasCompleteState =
                 ledger.savedBytes != nil && ledger.savedBytes == (try? inventory[Inventory.state]?.size())
@@ -98,10 +98,11 @@ extension GuestSupervisor {
                 return nil
             }
             guard let monitor = inventory[Inventory.qmp(record.generation)] else { return nil }
-            let output = try? ProcessOutput(of: record.pid)
-            let vm = attach(record, handle: handle, monitor: monitor, output: output, facts: nil)
+            let vm = attach(record, handle: handle, monitor: monitor, output: nil, facts: nil)
             vm.mayDiffer = true
             vm.tpm = tpm
+            // Maybe the guest is paused: nothing waits for it.
+            loop.spawn { _ = try? await view(of: vm) }
             return vm
         }
         current = find(ledger.current)

@@ -49,6 +49,7 @@ extension GuestSupervisor {
         if factsOf?.path != path || factsOf?.identity != identity {
             facts = try await QEMUProbe.run(
                 path: path,
+                calls: calls,
                 loop: loop,
                 deadline: timeouts.prepare,
                 confinement: try await confinement()
@@ -174,7 +175,7 @@ extension GuestSupervisor {
         confinement?.hasNetwork = QEMUCommandLine.needsNetwork(arguments)
         confinement?.locksMemory = hardware.isLocked
         let output = try ProcessOutput()
-        let process = try GatedProcess(
+        let program = Program(
             path: facts.path,
             arguments: arguments,
             environment: QEMUProbe.environment,
@@ -182,6 +183,14 @@ extension GuestSupervisor {
             output: output.file,
             confinement: confinement
         )
+        let calls = calls
+        let process: GatedProcess
+        do {
+            process = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { try calls.start(program) }
+        } catch {
+            try? await unstoreEnds(of: generation)
+            throw Lifecycle.Failure("VM process \(generation) can't be started: \(error)")
+        }
         var record = VMProcessRecord(
             generation: generation,
             pid: process.handle.pid,
@@ -212,8 +221,18 @@ extension GuestSupervisor {
             }
             try await process.letThrough(path: facts.path, loop: loop, deadline: timeouts.prepare)
         } catch {
-            throw Lifecycle.Failure("VM process \(generation) can't be started: \(await explain(error, vm))")
+            let reason = await explain(error, vm)
+            await removeScope(of: vm)
+            throw Lifecycle.Failure("VM process \(generation) can't be started: \(reason)")
         }
+    }
+
+    /// systemd does not always notice when a process dies while it is moved into its scope (252).
+    private func removeScope(of vm: VMProcess) async {
+        let scope = scopeName(vm.generation)
+        try? await kill(vm)
+        // Where it has noticed, there is none.
+        try? await BlockingCalls.run { try Manager.stopUnit(scope, deadline: GuestSupervisor.managerDeadline) }
     }
 
     private func startScope(for vm: VMProcess) async throws {
@@ -221,7 +240,7 @@ extension GuestSupervisor {
         if isStopWanted { return }
         // What backs an image may be a block device, which the guest's user may have been given the right to read.
         var devices = [("block-*", "r")]
-        if vm.hardware?.accelerator == .kvm { devices.append(("/dev/kvm", "rw")) }
+        if vm.hardware?.accelerator == .kvm { devices.append((GuestUsers.kvm, "rw")) }
         let request = Manager.ScopeRequest(
             name: scopeName(vm.generation),
             description: "Perdure guest \(name), VM process \(vm.generation)",

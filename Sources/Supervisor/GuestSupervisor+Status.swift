@@ -37,8 +37,9 @@ extension GuestSupervisor {
     func lookForReplacedFiles() async {
         await lookForReplacedFirmware()
         guard let current else { return }
-        let (generation, pid) = (current.generation, current.record.pid)
-        let files = try? await BlockingCalls.run { OutdatedProgram.replacedFiles(of: pid) }
+        let generation = current.generation
+        let view = try? await view(of: current)
+        let files = try? await BlockingCalls.run { view.map(OutdatedProgram.replacedFiles) }
         if let files { outdatedGeneration = files.isEmpty ? nil : generation }
     }
 

@@ -113,8 +113,14 @@ extension GuestSupervisor {
     private func ended(_ pid: Int32) {
         guard let vm = processes.removeValue(forKey: pid) else { return }
         vm.exitWatch = nil
-        vm.end = vm.handle.reap()
         try? vm.tpm?.handle.kill()
+        // Of one that is ended by us nothing is to be found out, and a guest may wait for its end.
+        if vm.isEnding { return sawEnd(vm.handle.reap(), of: vm) }
+        loop.spawn { self.sawEnd(await vm.handle.end(self.loop), of: vm) }
+    }
+
+    private func sawEnd(_ end: ProcessHandle.End, of vm: VMProcess) {
+        vm.end = end
         finishOutput(of: vm)
         for waiting in vm.whenEnded { waiting.resume() }
         vm.whenEnded = []

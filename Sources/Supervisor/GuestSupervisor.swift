@@ -24,6 +24,7 @@ public actor GuestSupervisor {
     nonisolated let name: String
     nonisolated let unit: String
     nonisolated let loader: DefinitionLoader
+    nonisolated let calls: any ProcessCalls
 
     var lifecycle = Lifecycle()
     var inventory = Inventory()
@@ -117,12 +118,17 @@ public actor GuestSupervisor {
     public init(
         guest name: String,
         loop: EventLoop,
-        loader: DefinitionLoader = DefinitionLoader(),
+        loader: DefinitionLoader? = nil,
+        calls: (any ProcessCalls)? = nil,
         end: @escaping @Sendable (Int32) -> Void
     ) {
         self.name = name
         self.loop = loop
-        self.loader = loader
+        // A user manager's supervisor has what rights it needs, and nobody to ask for more.
+        let isSystems = geteuid() == 0 && !Locations.current.isUser
+        let calls: any ProcessCalls = calls ?? (isSystems ? HelperCalls() : OwnCalls())
+        self.calls = calls
+        self.loader = loader ?? DefinitionLoader(files: SystemDefinitionFiles(opening: calls.openForReading))
         self.end = end
         unit = "perdure@\(name).service"
     }

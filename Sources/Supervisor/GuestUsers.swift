@@ -3,7 +3,7 @@ import Linux
 
 /// The users that VM processes run as: one per guest, a number without an account. A guest keeps its number, and no two
 /// guests have the same.
-public struct GuestUsers {
+public struct GuestUsers: Sendable {
     /// Left free by Debian, by systemd (DynamicUser=, containers) and by what useradd gives out as subordinate users.
     static let range: Range<UInt32> = 0x7000_0000..<0x7001_0000
 
@@ -11,11 +11,11 @@ public struct GuestUsers {
     /// finds it taken.
     var directory = "\(Locations.system.state)/users"
     /// Whether an account of the host has the number.
-    var isForeign: (UInt32) -> Bool = { getpwuid($0) != nil || getgrgid($0) != nil }
+    var isForeign: @Sendable (UInt32) -> Bool = { getpwuid($0) != nil || getgrgid($0) != nil }
 
     public init() {}
 
-    init(directory: String, isForeign: @escaping (UInt32) -> Bool) {
+    init(directory: String, isForeign: @escaping @Sendable (UInt32) -> Bool) {
         (self.directory, self.isForeign) = (directory, isForeign)
     }
 
@@ -44,6 +44,11 @@ public struct GuestUsers {
         throw NoneLeft(description: "all users that VM processes can run as are taken; see '\(directory)'")
     }
 
+    /// Whether the number is the guest's. Takes none.
+    func isUser(_ user: UInt32, of guest: String) -> Bool {
+        GuestUsers.range.contains(user) && Directory.linkTarget("\(directory)/\(user)") == guest
+    }
+
     /// Gives the guest's number back, for another guest to have.
     /// - Returns: the path of the link that was removed; nil where the guest has no number.
     public func release(_ guest: String) throws(SystemCallError) -> String? {
@@ -55,6 +60,17 @@ public struct GuestUsers {
             return path
         }
         return nil
+    }
+
+    static let kvm = "/dev/kvm"
+
+    /// The group that may read from and write to a device, where it is not everybody or root's alone.
+    static func group(of device: String) -> UInt32? {
+        guard let access = try? FileAccess(of: device), access.mode & 0o060 == 0o060, access.mode & 0o006 != 0o006
+        else {
+            return nil
+        }
+        return access.group
     }
 
     /// FNV-1a: the same in every version of this program.

@@ -19,6 +19,9 @@ struct Inventory: Sendable {
     static func credential(_ id: String) -> String { "credential.\(id)" }
     static func qmp(_ generation: Int) -> String { "qmp.g\(generation)" }
 
+    /// What shows a process that others have started: no other process may be looked into.
+    static func maps(_ generation: Int) -> String { "maps.g\(generation)" }
+
     /// The queue of a network that belongs to one VM process.
     static func tap(_ network: String, _ queue: Int, _ generation: Int) -> String {
         "tap.\(network).\(queue).g\(generation)"
@@ -47,7 +50,8 @@ struct Inventory: Sendable {
 
     /// Names of what belongs to one VM process.
     func ends(of generation: Int) -> [String] {
-        names.filter { $0 == Inventory.qmp(generation) || $0.hasPrefix("tap.") && $0.hasSuffix(".g\(generation)") }
+        let own = [Inventory.qmp(generation), Inventory.maps(generation)]
+        return names.filter { own.contains($0) || $0.hasPrefix("tap.") && $0.hasSuffix(".g\(generation)") }
     }
 
     var names: [String] { entries.keys.sorted() }

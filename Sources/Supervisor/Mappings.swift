@@ -18,8 +18,20 @@ struct Mappings {
 
     let entries: [Entry]
 
-    init(of pid: Int32) throws {
-        let maps = try Descriptor.open("/proc/\(pid)/maps", O_RDONLY)
+    /// /proc/PID/maps, for who may trace the process.
+    static func file(of process: ProcessHandle) throws -> Descriptor {
+        let file = try Descriptor.open("/proc/\(process.pid)/maps", O_RDONLY)
+        guard process.isRunning else { throw SystemCallError("open", on: "/proc/\(process.pid)", code: ESRCH) }
+        return file
+    }
+
+    /// Whether a descriptor that somebody else has opened is this process's /proc/PID/maps.
+    static func isFile(_ file: Descriptor, of process: ProcessHandle) throws -> Bool {
+        try file.isProc("\(process.pid)/maps") && process.isRunning
+    }
+
+    /// - Parameter maps: /proc/PID/maps. Nothing comes of a process that has ended.
+    init(reading maps: Descriptor) throws {
         var text: [UInt8] = []
         // The kernel gives a page at a time.
         while text.count < Mappings.longest {

@@ -7,13 +7,10 @@ enum OutdatedProgram {
 
     /// The program and libraries that the process executes and that have since been replaced or deleted, by their paths.
     /// Empty for a process that has ended.
-    static func replacedFiles(of pid: Int32) -> [String] {
-        guard let mappings = try? Mappings(of: pid) else { return [] }
+    static func replacedFiles(_ view: ProcessView) -> [String] {
+        guard let mappings = try? Mappings(reading: view.maps) else { return [] }
         return replacedFiles(mappings) { entry in
-            let link =
-                "/proc/\(pid)/map_files/\(hexadecimal(entry.range.lowerBound))-\(hexadecimal(entry.range.upperBound))"
-            // Only root may look; for others the kernel's "(deleted)" has to do.
-            guard let mapped = try? FileIdentity.of(path: link) else { return false }
+            guard let mapped = view.executed[entry.path] else { return false }
             return (try? FileIdentity.of(path: entry.path)) != mapped
         }
     }
@@ -22,9 +19,7 @@ enum OutdatedProgram {
     static func replacedFiles(_ mappings: Mappings, isOther: (Mappings.Entry) -> Bool) -> [String] {
         var seen: Set<String> = []
         var replaced: [String] = []
-        for entry in mappings.entries where entry.access.contains("x") && entry.path.hasPrefix("/") {
-            // QEMU keeps the code that TCG makes in a memory file.
-            guard !entry.path.hasPrefix("/memfd:"), seen.insert(entry.path).inserted else { continue }
+        for entry in mappings.entries where isExecuted(entry) && seen.insert(entry.path).inserted {
             if entry.path.hasSuffix(deleted) {
                 replaced.append(String(entry.path.dropLast(deleted.count)))
             } else if isOther(entry) {
@@ -34,5 +29,8 @@ enum OutdatedProgram {
         return replaced
     }
 
-    private static func hexadecimal(_ address: UInt64) -> String { String(address, radix: 16) }
+    /// QEMU keeps the code that TCG makes in a memory file.
+    static func isExecuted(_ entry: Mappings.Entry) -> Bool {
+        entry.access.contains("x") && entry.path.hasPrefix("/") && !entry.path.hasPrefix("/memfd:")
+    }
 }

@@ -11,13 +11,8 @@ struct ProcessOutput: Sendable {
 
     init() throws { file = try MemoryFile.create("vm-output", size: UInt64(ProcessOutput.size), growth: .fixed) }
 
-    /// That of a process which another supervisor has started. The process may have put something else in its place:
-    /// what is no file of ours could block whoever opens or reads it.
-    init(of pid: Int32) throws {
-        let path = "/proc/\(pid)/fd/2"
-        file = try Descriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
-        guard MemoryFile.isSealed(file) else { throw SystemCallError("read", on: path, code: EINVAL) }
-    }
+    /// That of a process which another supervisor has started.
+    init(_ file: Descriptor) { self.file = file }
 
     /// All lines that are not empty.
     var lines: [String] { byteLines.map { String(decoding: $0, as: UTF8.self) } }

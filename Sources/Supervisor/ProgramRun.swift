@@ -14,16 +14,19 @@ public enum ProgramRun {
     }
 
     /// Runs a program to its end; one that takes longer than the deadline is killed.
-    /// - Parameter confinement: what it runs as; nil for what this process is.
+    /// - Parameters:
+    ///   - calls: what starts it.
+    ///   - confinement: what it runs as; nil for what this process is.
     public static func run(
         _ path: String,
         _ arguments: [String],
+        calls: any ProcessCalls = OwnCalls(),
         loop: EventLoop,
         deadline: Duration,
         confinement: Confinement? = nil
     ) async throws -> Result {
         let output = try ProcessOutput()
-        let process = try GatedProcess(
+        let program = Program(
             path: path,
             arguments: arguments,
             environment: QEMUProbe.environment,
@@ -31,15 +34,16 @@ public enum ProgramRun {
             output: output.file,
             confinement: confinement
         )
+        let process = try await BlockingCalls.run(on: loop, deadline: deadline) { try calls.start(program) }
         do {
             try await process.letThrough(path: path, loop: loop, deadline: deadline)
             try await loop.readable(process.handle.descriptor, deadline: deadline)
         } catch {
             try process.handle.kill()
             try await loop.readable(process.handle.descriptor, deadline: GuestSupervisor.killDeadline)
-            _ = process.handle.reap()
+            _ = await process.handle.end(loop)
             throw error
         }
-        return Result(end: process.handle.reap(), lines: output.lines, lastWords: output.lastWords ?? "")
+        return Result(end: await process.handle.end(loop), lines: output.lines, lastWords: output.lastWords ?? "")
     }
 }

@@ -12,15 +12,17 @@ public enum QEMUProbe {
     }
 
     /// - Parameters:
+    ///   - calls: what starts it.
     ///   - deadline: for each answer.
     ///   - confinement: what the program runs as; nil for what this process is.
     public static func run(
         path: String,
+        calls: any ProcessCalls = OwnCalls(),
         loop: EventLoop,
         deadline: Duration,
         confinement: Confinement? = nil
     ) async throws -> QEMUFacts {
-        try await withQEMU(path, loop: loop, deadline: deadline, confinement: confinement) { monitor in
+        try await withQEMU(path, calls: calls, loop: loop, deadline: deadline, confinement: confinement) { monitor in
             [
                 "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
                 "-chardev", "socket,id=qmp,fd=\(monitor),server=off", "-mon", "chardev=qmp,mode=control",
@@ -34,6 +36,7 @@ public enum QEMUProbe {
     static func dataFile(
         _ name: String,
         of path: String,
+        calls: any ProcessCalls,
         loop: EventLoop,
         deadline: Duration,
         confinement: Confinement?
@@ -42,6 +45,7 @@ public enum QEMUProbe {
             let result = try await ProgramRun.run(
                 path,
                 ["-L", "help"],
+                calls: calls,
                 loop: loop,
                 deadline: deadline,
                 confinement: confinement
@@ -63,9 +67,11 @@ public enum QEMUProbe {
     /// Starts a QEMU program, asks it something and ends it.
     /// - Parameters:
     ///   - arguments: made from the number of its end of the monitor's socket pair.
+    ///   - calls: what starts it.
     ///   - deadline: for each answer.
     static func withQEMU<Answer: Sendable>(
         _ path: String,
+        calls: any ProcessCalls,
         loop: EventLoop,
         deadline: Duration,
         confinement: Confinement?,
@@ -73,7 +79,15 @@ public enum QEMUProbe {
         ask: (QMPClient) async throws -> Answer
     ) async throws -> Answer {
         let output = try ProcessOutput()
-        let (process, ours) = try spawn(path: path, arguments: arguments, output: output, confinement)
+        let (process, ours) = try await start(
+            path: path,
+            arguments: arguments,
+            output: output,
+            confinement,
+            calls: calls,
+            loop: loop,
+            deadline: deadline
+        )
         let qmp = QMPClient(socket: ours, loop: loop)
         let result: Result<Answer, any Error>
         do {
@@ -88,7 +102,7 @@ public enum QEMUProbe {
         let hadEnded = !process.handle.isRunning
         try process.handle.kill()
         try await loop.readable(process.handle.descriptor, deadline: GuestSupervisor.killDeadline)
-        let end = process.handle.reap()
+        let end = await process.handle.end(loop)
         switch result {
         case .success(let answer): return answer
         case .failure(let error):
@@ -99,14 +113,17 @@ public enum QEMUProbe {
     }
 
     /// Only the child keeps its end of the monitor: its end is seen there.
-    private static func spawn(
+    private static func start(
         path: String,
         arguments: (Int32) -> [String],
         output: ProcessOutput,
-        _ confinement: Confinement?
-    ) throws -> (GatedProcess, monitor: Descriptor) {
+        _ confinement: Confinement?,
+        calls: any ProcessCalls,
+        loop: EventLoop,
+        deadline: Duration
+    ) async throws -> (GatedProcess, monitor: Descriptor) {
         let (ours, theirs) = try UnixSocket.pair()
-        let process = try GatedProcess(
+        let program = Program(
             path: path,
             arguments: arguments(theirs.raw),
             environment: environment,
@@ -114,7 +131,18 @@ public enum QEMUProbe {
             output: output.file,
             confinement: confinement
         )
-        return (process, ours)
+        return (try await BlockingCalls.run(on: loop, deadline: deadline) { try calls.start(program) }, ours)
+    }
+}
+
+extension ProcessHandle {
+    /// How long the parent of a process may take to say how it has ended.
+    private static let keeperDeadline = Duration.seconds(2)
+
+    /// How the process has ended; call it only once it has.
+    func end(_ loop: EventLoop) async -> End {
+        if let keeper { try? await loop.readable(keeper, deadline: ProcessHandle.keeperDeadline) }
+        return reap()
     }
 }
 

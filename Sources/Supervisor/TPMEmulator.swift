@@ -18,15 +18,14 @@ final class TPMEmulator: Sendable {
     let handle: ProcessHandle
     let output: ProcessOutput?
 
-    init(handle: ProcessHandle, output: ProcessOutput) { (self.handle, self.output) = (handle, output) }
+    init(handle: ProcessHandle, output: ProcessOutput?) { (self.handle, self.output) = (handle, output) }
 
     /// One that another supervisor has started; nil where it has ended.
-    init?(record: TPMRecord) {
+    convenience init?(record: TPMRecord) {
         guard let handle = try? ProcessHandle(pid: record.pid, startTime: record.startTime), handle.isRunning else {
             return nil
         }
-        self.handle = handle
-        output = try? ProcessOutput(of: record.pid)
+        self.init(handle: handle, output: nil)
     }
 
     var record: TPMRecord { TPMRecord(pid: handle.pid, startTime: handle.startTime) }
@@ -114,16 +113,12 @@ extension GuestSupervisor {
         if let problem = TPMEmulator.problems(hardware).first { throw Lifecycle.Failure(problem) }
         let (channel, theirs) = try UnixSocket.pair()
         let isThrowAway = isRehearsing
-        let directory = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { [name] in
-            try TPMEmulator.openDirectory(
-                of: name,
-                user: confinement?.user,
-                isIncoming: isIncoming,
-                isThrowAway: isThrowAway
-            )
+        let (name, calls) = (name, calls)
+        let directory = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) {
+            try calls.openTPM(of: name, user: confinement?.user, isIncoming: isIncoming, isThrowAway: isThrowAway)
         }
         let output = try ProcessOutput()
-        let process = try GatedProcess(
+        let program = Program(
             path: TPMEmulator.program,
             arguments: [
                 "socket", "--tpm2", "--terminate", "--ctrl", "type=unixio,clientfd=\(theirs.raw)",
@@ -134,6 +129,7 @@ extension GuestSupervisor {
             output: output.file,
             confinement: confinement
         )
+        let process = try await BlockingCalls.run(on: loop, deadline: timeouts.prepare) { try calls.start(program) }
         return StartedTPM(
             emulator: TPMEmulator(handle: process.handle, output: output),
             process: process,
@@ -148,6 +144,6 @@ extension GuestSupervisor {
         try await loop.readable(tpm.handle.descriptor, deadline: GuestSupervisor.killDeadline)
         _ = tpm.handle.reap()
         vm.tpm = nil
-        if vm.isThrowAway { try await BlockingCalls.run { [name] in TPMEmulator.removeCopy(of: name) } }
+        if vm.isThrowAway { try await BlockingCalls.run { [name, calls] in try calls.removeTPMCopy(of: name) } }
     }
 }

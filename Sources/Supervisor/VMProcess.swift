@@ -8,13 +8,16 @@ final class VMProcess {
     var record: VMProcessRecord
     let handle: ProcessHandle
     let qmp: QMPClient
-    let output: ProcessOutput?
+    /// Nil where it is not known yet.
+    var output: ProcessOutput?
     let facts: QEMUFacts?
     var exitWatch: ReadWatch?
     /// What its TPM is in, which is not to outlive it.
     var tpm: TPMEmulator?
     /// What it was started with, where that may differ from what the ledger says.
     var hardware: GuestHardware?
+    /// Once looked at.
+    var view: ProcessView?
     /// What CPUID says to the guest, once asked: it does not change.
     var cpu: CPUFeatures?
     /// Microseconds since the epoch, by QEMU's clock.

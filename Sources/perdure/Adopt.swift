@@ -112,12 +112,12 @@ struct Adopt: AsyncParsableCommand {
             )
         }
         do {
-            let (machine, ram) = try await ForeignMachine.inspect(
+            let (machine, ram, maps) = try await ForeignMachine.inspect(
                 client,
                 process: handle,
                 deadline: Adopt.answerDeadline
             )
-            return AdoptionLink.Offer(machine: machine, monitor: monitor, ram: ram)
+            return AdoptionLink.Offer(machine: machine, monitor: monitor, ram: ram, maps: maps)
         } catch let obstacles as ForeignMachine.Obstacles {
             let list = obstacles.sentences.map { "\n  \($0)" }.joined()
             throw Exit.refused("the QEMU with process ID \(pid) can't be taken over, and runs on as it was:\(list)")

@@ -15,6 +15,9 @@ enum Main {
         } else if arguments.count == 4, arguments[1...2] == ["supervise", "--user"], !arguments[3].hasPrefix("-") {
             Locations.useUsers()
             Supervision.run(guest: arguments[3])
+        } else if arguments.count == 2, arguments[1] == "helper" {
+            // It is waited for.
+            Helping.run()
         } else {
             runCommand()
         }
@@ -63,6 +66,7 @@ struct Perdure: AsyncParsableCommand {
             Resume.self, Hold.self, Save.self, Exec.self, Load.self, Reset.self, PowerDown.self, Kill.self,
             History.self,
             Watch.self, Metrics.self, Doctor.self, Supervise.self, StopPost.self, Machine.self, AwaitPackages.self,
+            HelperCommand.self,
         ]
     )
 

@@ -36,7 +36,7 @@ struct HostInformationTests {
         let file = try MemoryFile.create("mapped", size: UInt64(4 * page), growth: .fixed)
         let identity = try file.identity()
         func length(shared: Bool = true) throws -> UInt64 {
-            try Mappings(of: getpid()).length(of: identity, shared: shared)
+            try Mappings(reading: .open("/proc/self/maps", O_RDONLY)).length(of: identity, shared: shared)
         }
         #expect(try length() == 0)
         func map(_ pages: Int, _ protection: Int32, _ flags: Int32) throws -> UnsafeMutableRawPointer {
@@ -53,7 +53,21 @@ struct HostInformationTests {
         munmap(shared, 3 * page)
         for other in others { munmap(other, 2 * page) }
         #expect(try length() == 0)
-        #expect(throws: SystemCallError.self) { try Mappings(of: -1) }
+    }
+
+    /// What somebody else says shows a process is believed only where it does.
+    @Test func whoseMappingsTheseAre() throws {
+        let own = try ProcessHandle(pid: getpid())
+        #expect(try Mappings.isFile(.open("/proc/self/maps", O_RDONLY), of: own))
+        #expect(try Mappings.isFile(Mappings.file(of: own), of: own))
+        let others = ["/proc/\(getppid())/maps", "/proc/self/smaps", "/proc/thread-self/maps"]
+        for path in others { #expect(try !Mappings.isFile(.open(path, O_RDONLY), of: own), "\(path)") }
+        let directory = FileManager.default.temporaryDirectory.appending(path: "proc-\(UUID().uuidString)/\(getpid())")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let forged = directory.appending(path: "maps").path
+        #expect(FileManager.default.createFile(atPath: forged, contents: Data()))
+        #expect(try !Mappings.isFile(.open(forged, O_RDONLY), of: own))
+        #expect(throws: SystemCallError.self) { try Mappings.file(of: ProcessHandle(pid: -1)) }
     }
 
     @Test func availableMemory() throws {
