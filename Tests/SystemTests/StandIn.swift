@@ -31,6 +31,9 @@ struct StandIn {
             ("trace the supervisor", "syscall(101, 0x4206, $supervisor, 0, 0) == 0"),
             ("kill another guest's VM process", "kill(0, \(vm))"),
             ("kill the supervisor", "kill(0, $supervisor)"),
+            ("connect to the supervisor's helper", "unix('/run/perdure-helper', SOCK_SEQPACKET)"),
+            ("trace the supervisor's helper", "syscall(101, 0x4206, $helper, 0, 0) == 0"),
+            ("kill the supervisor's helper", "kill(0, $helper)"),
             ("make a user namespace", "syscall(272, 0x10000000) == 0"),
             ("make a mount namespace", "syscall(272, 0x00020000) == 0"),
             ("make a network namespace", "syscall(272, 0x40000000) == 0"),
@@ -71,11 +74,13 @@ struct StandIn {
             my ($console) = "@ARGV" =~ m{logfile=/proc/self/fd/(\d+)} or die;
             open(my $log, '>>&=', $console) or die;
             $log->autoflush(1);
-            my $supervisor = getppid();
+            my $helper = getppid();
+            my ($supervisor) = grep { (lines("/proc/$_/cmdline"))[0] =~ /\0supervise\0web\0/ }
+                map { m{(\d+)} && 0 + $1 } glob('/proc/[0-9]*');
             my $pidfd;
             sub pidfd { $pidfd = syscall(434, $_[0], 0); $pidfd >= 0 }
-            sub lines { open(my $f, '<', $_[0]) or die; <$f> }
-            sub unix { socket(my $s, AF_UNIX, SOCK_STREAM, 0) or return; connect($s, sockaddr_un($_[0])) }
+            sub lines { open(my $f, '<', $_[0]) or return ''; <$f> }
+            sub unix { socket(my $s, AF_UNIX, $_[1] // SOCK_STREAM, 0) or return; connect($s, sockaddr_un($_[0])) }
             sub tcp {
                 socket(my $s, AF_INET, SOCK_STREAM, 0) or return;
                 connect($s, sockaddr_in(\#(Self.port), inet_aton('127.0.0.1')))
