@@ -27,6 +27,7 @@ build:
 	swift build --product perdure $(SWIFT_FLAGS)
 	strip -o .build/perdure .build/release/perdure
 
+# What the package does afterwards, systemd-sysusers, systemd-tmpfiles --create and systemctl daemon-reload, is left.
 install:
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/perdure
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system units/perdure@.service units/perdure.slice \

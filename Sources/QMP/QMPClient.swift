@@ -90,6 +90,19 @@ public actor QMPClient {
         awaiting matches: @escaping @Sendable (QMPEvent) -> Bool,
         deadline: Duration
     ) async throws -> QMPEvent {
+        let event = try await execute(command, awaiting: matches, unless: { _ in false }, deadline: deadline)
+        if let event { return event }
+        throw QMPError.disconnected(command: Command.name, reason: ended ?? "the command was cancelled")
+    }
+
+    /// Sends a command and returns the first event that matches after it was sent; nil where the reply says that there
+    /// is none to wait for.
+    public func execute<Command: QMPCommand>(
+        _ command: Command,
+        awaiting matches: @escaping @Sendable (QMPEvent) -> Bool,
+        unless isOver: (Command.Reply) -> Bool,
+        deadline: Duration
+    ) async throws -> QMPEvent? {
         let key = issued
         let (events, source) = AsyncThrowingStream.makeStream(of: QMPEvent.self)
         expectations[key] = Expectation(matches: matches) { result in
@@ -98,7 +111,7 @@ public actor QMPClient {
         }
         defer { expectations[key] = nil }
         let end = ContinuousClock.now + deadline
-        _ = try await execute(command, deadline: deadline)
+        if isOver(try await execute(command, deadline: deadline)) { return nil }
         let timer = loop.after(max(.zero, end - .now)) { [weak self] in
             self?.assumeIsolated { $0.fulfil(key, .failure(QMPError.timedOut(command: Command.name, after: deadline))) }
         }

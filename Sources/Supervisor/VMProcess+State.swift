@@ -81,14 +81,38 @@ extension VMProcess {
         throw MigrationFailed(description: migration.error?.description ?? "QEMU says no more than that it failed")
     }
 
-    /// Cancels a save that is still under way; a guest can't be continued before.
+    /// A save takes some hundredths of this.
+    private static let lateSave = Duration.seconds(2)
+
+    /// Ends a save that is still under way; a guest can't be continued before.
     func finishSaving(deadline: Duration) async throws {
-        let status = try await qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline).status
-        guard status == .finishMigrate else { return }
+        // By itself, if it can: until 9.0, QEMU may carry a cancellation out in the middle of the step that takes the disks
+        // out of use, and then run a guest, which was running when the save began, without them.
+        if try await hasFinishedSaving(within: min(VMProcess.lateSave, deadline)) { return }
         _ = try await qmp.execute(
             CancelMigration(),
             awaiting: { MigrationStatus(event: $0)?.isFinal == true },
             deadline: deadline
         )
+    }
+
+    private func hasFinishedSaving(within time: Duration) async throws -> Bool {
+        let end = ContinuousClock.now + time
+        while try await qmp.execute(QueryStatus(), deadline: GuestSupervisor.answerDeadline).status == .finishMigrate {
+            let left = end - .now
+            if left <= .zero { return false }
+            do {
+                // Where that is over, QEMU is about to change its state, too.
+                _ = try await qmp.execute(
+                    QueryMigration(),
+                    awaiting: { MigrationStatus(event: $0)?.isFinal == true },
+                    unless: { $0.status?.isFinal == true },
+                    deadline: left
+                )
+            } catch QMPError.timedOut {
+                return false
+            }
+        }
+        return true
     }
 }
