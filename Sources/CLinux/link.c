@@ -14,13 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int close_with(int fd, int result) {
-    int error = errno;
-    close(fd);
-    errno = error;
-    return result;
-}
-
 static int request_by_name(const char *name, unsigned long number, struct ifreq *request) {
     if (strlen(name) >= IFNAMSIZ) {
         errno = ENAMETOOLONG;
@@ -30,7 +23,7 @@ static int request_by_name(const char *name, unsigned long number, struct ifreq 
     // Any socket is one of the host's network.
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    return close_with(fd, ioctl(fd, number, request));
+    return clinux_close_with(fd, ioctl(fd, number, request));
 }
 
 unsigned clinux_link_index(const char *name) {
@@ -103,6 +96,6 @@ int clinux_link_sender(unsigned index, uint32_t mark) {
     if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) < 0 ||
         (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) ||
         bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        return close_with(fd, -1);
+        return clinux_close_with(fd, -1);
     return fd;
 }

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int close_with(int fd, int result) {
+int clinux_close_with(int fd, int result) {
     int error = errno;
     close(fd);
     errno = error;
@@ -19,21 +19,21 @@ int clinux_netlink_converse(struct nlmsghdr *message, int flags) {
     message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     if (sendto(fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
-        return close_with(fd, -1);
+        return clinux_close_with(fd, -1);
     // The answer holds the request, too, where it is an error.
     _Alignas(struct nlmsghdr) char answer[4096];
     ssize_t got;
     do got = recv(fd, answer, sizeof answer, 0);
     while (got < 0 && errno == EINTR);
-    if (got < 0) return close_with(fd, -1);
+    if (got < 0) return clinux_close_with(fd, -1);
     struct nlmsghdr *header = (struct nlmsghdr *)answer;
     if (!NLMSG_OK(header, (size_t)got) || header->nlmsg_type != NLMSG_ERROR) {
         errno = EPROTO;
-        return close_with(fd, -1);
+        return clinux_close_with(fd, -1);
     }
     int error = -((struct nlmsgerr *)NLMSG_DATA(header))->error;
     errno = error;
-    return close_with(fd, error ? -1 : 0);
+    return clinux_close_with(fd, error ? -1 : 0);
 }
 
 // Where the next `size` bytes go; NULL where there is no room.

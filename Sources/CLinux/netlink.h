@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Closes a descriptor and leaves errno as it is. Returns `result`.
+int clinux_close_with(int fd, int result);
+
 // Sends one request to the kernel's routing part and returns once it has been carried out. `flags` are besides those
 // that make it one.
 int clinux_netlink_converse(struct nlmsghdr *message, int flags);

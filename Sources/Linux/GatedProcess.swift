@@ -67,36 +67,17 @@ public final class GatedProcess: Sendable {
         self.execResult = execResult
     }
 
-    public convenience init(_ program: Program, numbers: [Int32]? = nil) throws(SystemCallError) {
-        try self.init(
-            path: program.path,
-            arguments: program.arguments,
-            environment: program.environment,
-            inherited: program.inherited,
-            numbers: numbers,
-            output: program.output,
-            confinement: program.confinement
-        )
-    }
-
     /// Forks a child.
     /// - Parameters:
-    ///   - inherited: the only descriptors that stay open.
-    ///   - numbers: what the child has each of them as, above 2; nil for the numbers that they have here.
-    ///   - output: becomes standard output and standard error.
-    ///   - confinement: whom it becomes right before it executes; needs CAP_SETUID, CAP_SETGID and CAP_SYS_ADMIN. Nil
-    ///     leaves it what this process is.
-    public init(
-        path: String,
-        arguments: [String],
-        environment: [String],
-        inherited: [Descriptor],
-        numbers: [Int32]? = nil,
-        output: Descriptor,
-        confinement: Confinement? = nil
-    ) throws(SystemCallError) {
-        let argv = CStringArray([path] + arguments)
-        let envp = CStringArray(environment)
+    ///   - program: its confinement needs CAP_SETUID, CAP_SETGID and CAP_SYS_ADMIN, and is taken on right before it
+    ///     executes.
+    ///   - numbers: what the child has each inherited descriptor as, above 2; nil for the numbers that they have here.
+    public init(_ program: Program, numbers: [Int32]? = nil) throws(SystemCallError) {
+        let (path, inherited, output, confinement) = (
+            program.path, program.inherited, program.output, program.confinement
+        )
+        let argv = CStringArray([path] + program.arguments)
+        let envp = CStringArray(program.environment)
         let present = inherited.map(\.raw)
         let numbers = numbers ?? present
         precondition(numbers.count == present.count, "each descriptor has a number")

@@ -118,11 +118,13 @@ final class FloorGuest {
             incoming: incoming
         )
         let process = try GatedProcess(
-            path: "/usr/bin/setpriv",
-            arguments: ["--pdeathsig", "KILL", GuestDefinition.defaultQEMU] + arguments,
-            environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"],
-            inherited: [theirs, memory, consoleLog],
-            output: output
+            Program(
+                path: "/usr/bin/setpriv",
+                arguments: ["--pdeathsig", "KILL", GuestDefinition.defaultQEMU] + arguments,
+                environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"],
+                inherited: [theirs, memory, consoleLog],
+                output: output
+            )
         )
         try cgroup.add(process.handle.pid)
         try process.open()

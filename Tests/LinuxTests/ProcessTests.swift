@@ -17,12 +17,14 @@ import Testing
         confinement: Confinement? = nil
     ) throws -> GatedProcess {
         try GatedProcess(
-            path: path,
-            arguments: arguments,
-            environment: ["PATH=/usr/bin:/bin", "ONLY=this"],
-            inherited: inherited,
-            output: output,
-            confinement: confinement
+            Program(
+                path: path,
+                arguments: arguments,
+                environment: ["PATH=/usr/bin:/bin", "ONLY=this"],
+                inherited: inherited,
+                output: output,
+                confinement: confinement
+            )
         )
     }
 

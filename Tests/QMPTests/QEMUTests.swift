@@ -13,14 +13,16 @@ struct QEMUTests {
         let (ours, theirs) = try UnixSocket.pair()
         let loop = EventLoop(label: "qemu-test")
         let process = try GatedProcess(
-            path: Self.path,
-            arguments: [
-                "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-                "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
-            ],
-            environment: ["PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"],
-            inherited: [theirs],
-            output: try MemoryFile.create("output", size: 65_536, growth: .fixed)
+            Program(
+                path: Self.path,
+                arguments: [
+                    "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
+                    "-chardev", "socket,id=qmp,fd=\(theirs.raw),server=off", "-mon", "chardev=qmp,mode=control",
+                ],
+                environment: ["PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"],
+                inherited: [theirs],
+                output: try MemoryFile.create("output", size: 65_536, growth: .fixed)
+            )
         )
         let end = Result { try process.open() }
         do {

@@ -17,11 +17,13 @@ struct HostileProcessTests {
         // For reading: nobody ever has it open for writing.
         let fifo = try Descriptor.open(path, O_RDONLY | O_NONBLOCK)
         let process = try GatedProcess(
-            path: "/bin/sleep",
-            arguments: ["infinity"],
-            environment: [],
-            inherited: [],
-            output: fifo
+            Program(
+                path: "/bin/sleep",
+                arguments: ["infinity"],
+                environment: [],
+                inherited: [],
+                output: fifo
+            )
         )
         let loop = EventLoop(label: "hostile-process-test")
         try await process.letThrough(path: "/bin/sleep", loop: loop, deadline: .seconds(20))
