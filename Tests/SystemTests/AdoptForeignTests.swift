@@ -91,28 +91,19 @@ extension SystemTests {
             #expect(try system.processes().filter { $0.pid == pid }.isEmpty)
             let guest = try await RunningGuest(running: foreign.plan, on: system)
             let begin = try foreign.console
-            func boot() async throws -> GuestConsole.Boot {
-                // The first ones were written elsewhere.
-                try await system.waitUntil("a tick on the new console") {
-                    try guest.console.update()
-                    return guest.console.lastTick > 0
-                }
-                try await guest.console.wait(forTick: guest.console.lastTick + 3)
-                return try GuestConsole(begin + Array(guest.console.bytes)).verified()
-            }
-            #expect(try await boot().sweeps > 0)
+            #expect(try await guest.nextTicks(after: begin).sweeps > 0)
             let status = try await guest.status()
             #expect(status.generation == 1 && status.state == "running")
             try await guest.expectNothingLeft(beside: status)
             for generation in 2...4 {
                 try await guest.perdure("upgrade")
-                _ = try await boot()
+                _ = try await guest.nextTicks(after: begin)
                 #expect(try await guest.status().generation == generation)
             }
             try await guest.killSupervisor()
-            _ = try await boot()
+            _ = try await guest.nextTicks(after: begin)
             try await guest.systemctl("restart")
-            let last = try await boot()
+            let last = try await guest.nextTicks(after: begin)
             #expect(last.ramErrors == 0 && last.diskErrors == 0 && last.diskRecords > 0)
             #expect(try await guest.status().generation == 5)
             #expect(try await guest.perdure("diff").stdout.contains("runs with what its definition says"))

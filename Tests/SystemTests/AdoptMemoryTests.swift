@@ -104,20 +104,12 @@ extension SystemTests {
             try await system.write("\(foreign.plan.path).d/dump.conf", "[Crash]\nDump=yes\n")
             let guest = try await RunningGuest(running: foreign.plan, on: system)
             let begin = try foreign.console
-            func boot() async throws -> GuestConsole.Boot {
-                try await system.waitUntil("a tick on the new console") {
-                    try guest.console.update()
-                    return guest.console.lastTick > 0
-                }
-                try await guest.console.wait(forTick: guest.console.lastTick + 3)
-                return try GuestConsole(begin + Array(guest.console.bytes)).verified()
-            }
-            _ = try await boot()
+            _ = try await guest.nextTicks(after: begin)
             try await guest.perdure("upgrade", "--dry-run")
             for _ in 1...2 { try await guest.perdure("upgrade") }
             try await guest.killSupervisor()
             try await guest.systemctl("restart")
-            let last = try await boot()
+            let last = try await guest.nextTicks(after: begin)
             #expect(last.ramErrors == 0 && last.diskErrors == 0 && last.sweeps > 0)
             #expect(try await guest.perdure("diff").stdout.contains("runs with what its definition says"))
             // Its memory is kept like any other's.

@@ -18,16 +18,7 @@ extension SystemTests {
                 let guest = try await RunningGuest(Self.plan, on: system)
                 for number in 0...1 { try await guest.console.wait(for: "network=\(number) tcp_received=") }
                 #expect(try await Bridge.interfaces(on: system) == ["br0", "br1", "lo", "tap-wide", "tap0"])
-                for number in 1...Self.handovers {
-                    try await guest.perdure("upgrade")
-                    switch number {
-                    case 5: try await guest.killSupervisor()
-                    case 10: try await guest.perdure("upgrade", "--dry-run")
-                    case 15: try await undoneHandover(guest)
-                    default: continue
-                    }
-                    try await guest.expectForward()
-                }
+                try await guest.crossHandovers(Self.handovers) { try await guest.expectForward() }
                 for number in 0...1 { try await expectNothingLost(guest, number, peer: "10.77.\(number).1") }
                 try await guest.expectForward()
                 let status = try await guest.expectGuestIntact()
@@ -62,15 +53,7 @@ extension SystemTests {
                 try await guest.console.wait(for: "network=0 tcp_received=")
                 let interfaces = try await Bridge.interfaces(on: system)
                 #expect(interfaces.count == 5 && interfaces.contains { $0.hasPrefix("pm") }, "\(interfaces)")
-                for number in 1...Self.handovers {
-                    try await guest.perdure("upgrade")
-                    switch number {
-                    case 5: try await guest.killSupervisor()
-                    case 10: try await guest.perdure("upgrade", "--dry-run")
-                    case 15: try await undoneHandover(guest)
-                    default: break
-                    }
-                }
+                try await guest.crossHandovers(Self.handovers)
                 try await expectNothingLost(guest, 0, peer: "10.77.2.1")
                 try await guest.expectGuestIntact()
                 #expect(try await Bridge.interfaces(on: system) == interfaces)
@@ -192,13 +175,6 @@ extension SystemTests {
             for problem in problems { #expect(reason.contains(problem), "\(reason)") }
             if plan.sections.contains("VHost=yes") { #expect(reason.contains("'/dev/vhost-net' can't be used")) }
             #expect(try await system.property(plan.unit, "NFileDescriptorStore") == "0")
-        }
-
-        /// The next QEMU does not take the guest's state: it runs on, with all that has come for it meanwhile.
-        private func undoneHandover(_ guest: RunningGuest) async throws {
-            let path = try await QEMUWrapper.otherMachine.install(on: guest.system)
-            let upgrade = try await guest.perdure("upgrade", "--qemu", path, check: false)
-            #expect(upgrade.stderr.contains("does not take the guest's state"))
         }
 
         private func expectNothingLost(_ guest: RunningGuest, _ network: Int, peer: String) async throws {

@@ -15,16 +15,7 @@ extension SystemTests {
                 plan.options.append("tpm=1")
                 let guest = try await RunningGuest(plan, on: system)
                 try await guest.console.wait(for: "tpm counter=3")
-                for number in 1...Self.handovers {
-                    try await guest.perdure("upgrade")
-                    switch number {
-                    case 5: try await guest.killSupervisor()
-                    case 10: try await guest.perdure("upgrade", "--dry-run")
-                    case 15: try await undoneHandover(guest)
-                    default: continue
-                    }
-                    try await guest.expectTPMIsUsed()
-                }
+                try await guest.crossHandovers(Self.handovers) { try await guest.expectTPMIsUsed() }
                 try await guest.perdure("save")
                 try await guest.perdure("exec")
                 try await guest.perdure("load")
@@ -82,12 +73,6 @@ extension SystemTests {
             }
             let upgrade = try await guest.perdure("upgrade", check: false)
             #expect(upgrade.status == 75 && upgrade.stderr.contains("has ended"), "\(upgrade.stderr)")
-        }
-
-        private func undoneHandover(_ guest: RunningGuest) async throws {
-            let path = try await QEMUWrapper.otherMachine.install(on: guest.system)
-            let upgrade = try await guest.perdure("upgrade", "--qemu", path, check: false)
-            #expect(upgrade.stderr.contains("does not take the guest's state"), "\(upgrade.stderr)")
         }
     }
 }
